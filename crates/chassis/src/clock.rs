@@ -1,0 +1,70 @@
+//! Time as a dependency, so that tests can move it by hand.
+
+use jiff::Timestamp;
+
+/// Where a service takes the time from.
+pub trait Clock: Send + Sync + 'static {
+    /// The present instant (UTC).
+    fn now(&self) -> Timestamp;
+
+    /// The present instant as unix milliseconds, the form in which instants are stored.
+    fn now_ms(&self) -> i64 {
+        self.now().as_millisecond()
+    }
+}
+
+/// The machine's clock.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SystemClock;
+
+impl Clock for SystemClock {
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "the one place that reads the machine's clock"
+    )]
+    fn now(&self) -> Timestamp {
+        Timestamp::now()
+    }
+}
+
+/// An instant as the protobuf timestamp of the wire.
+pub fn to_proto(instant: Timestamp) -> prost_types::Timestamp {
+    let nanos = instant.as_nanosecond();
+    prost_types::Timestamp {
+        seconds: nanos.div_euclid(1_000_000_000) as i64,
+        nanos: nanos.rem_euclid(1_000_000_000) as i32,
+    }
+}
+
+/// A protobuf timestamp as an instant; `None` where it is out of range.
+pub fn from_proto(stamp: &prost_types::Timestamp) -> Option<Timestamp> {
+    Timestamp::new(stamp.seconds, stamp.nanos).ok()
+}
+
+/// Unix milliseconds, as stored, as an instant; saturates at the ends of time.
+pub fn from_ms(ms: i64) -> Timestamp {
+    Timestamp::from_millisecond(ms).unwrap_or(if ms < 0 {
+        Timestamp::MIN
+    } else {
+        Timestamp::MAX
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn proto_round_trip_keeps_instants_before_and_after_the_epoch() {
+        for ms in [-1_500, -1, 0, 1, 1_764_000_000_123] {
+            let instant = from_ms(ms);
+            assert_eq!(from_proto(&to_proto(instant)), Some(instant));
+        }
+    }
+
+    #[test]
+    fn stored_instants_out_of_range_saturate() {
+        assert_eq!(from_ms(i64::MAX), Timestamp::MAX);
+        assert_eq!(from_ms(i64::MIN), Timestamp::MIN);
+    }
+}
