@@ -27,6 +27,14 @@ impl Clock for SystemClock {
     }
 }
 
+/// A new row or event id: a UUIDv7 (RFC 9562) of the clock's instant, so that ids sort by time.
+pub fn new_id(clock: &dyn Clock) -> uuid::Uuid {
+    let now = clock.now();
+    let seconds = u64::try_from(now.as_second()).unwrap_or(0);
+    let nanos = u32::try_from(now.subsec_nanosecond()).unwrap_or(0);
+    uuid::Uuid::new_v7(uuid::Timestamp::from_unix(uuid::NoContext, seconds, nanos))
+}
+
 /// An instant as the protobuf timestamp of the wire.
 pub fn to_proto(instant: Timestamp) -> prost_types::Timestamp {
     let nanos = instant.as_nanosecond();
