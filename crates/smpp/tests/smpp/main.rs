@@ -7,5 +7,8 @@
 
 mod bind;
 mod carrier;
+mod delivery;
+mod ending;
 mod hostile;
+mod outcome;
 mod session;

@@ -1,3 +1,5 @@
+//! Binding, answers, the window and its time-outs.
+
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -7,49 +9,18 @@ use std::time::Duration;
 use futures::future::join_all;
 use futures::poll;
 use rusmpp::values::InterfaceVersion;
-use rusmpp::{CommandId, CommandStatus, Pdu};
+use rusmpp::{CommandId, Pdu};
 use sallyport_smpp::{
-    Answer, BindMode, ConnectError, EndReason, Event, Finality, NotWritten, Session, SessionConfig,
-    SubmitOutcome, UnansweredReason,
+    Answer, BindMode, ConnectError, EndReason, NotWritten, Session, SessionConfig, SubmitOutcome,
+    UnansweredReason,
 };
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, DuplexStream, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use crate::carrier::{
-    Carrier, SUBMIT_SM_RESP, bound, bound_over, config, pdu, receipt, request, request_with,
-};
-
-const LONG: Duration = Duration::from_secs(3600);
-
-fn answer(outcome: SubmitOutcome) -> Answer {
-    match outcome {
-        SubmitOutcome::Answered(answer) => answer,
-        other => panic!("{other:?}"),
-    }
-}
-
-fn accepted(id: &str) -> Answer {
-    Answer {
-        command_status: 0,
-        message_id: Some(id.into()),
-    }
-}
-
-fn unanswered(outcome: &SubmitOutcome) -> UnansweredReason {
-    match outcome {
-        SubmitOutcome::Unanswered(unanswered) => unanswered.reason(),
-        other => panic!("{other:?}"),
-    }
-}
-
-fn not_written(outcome: &SubmitOutcome) -> NotWritten {
-    match outcome {
-        SubmitOutcome::NotWritten(why) => *why,
-        other => panic!("{other:?}"),
-    }
-}
+use crate::carrier::{Carrier, SUBMIT_SM_RESP, bound, config, pdu, request, request_with};
+use crate::outcome::{LONG, accepted, answer, not_written, unanswered};
 
 #[tokio::test(start_paused = true)]
 async fn binds_as_configured() {
@@ -389,274 +360,6 @@ async fn a_dropped_submit_frees_its_slot() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_lost_connection_tells_written_from_waiting() {
-    let (session, mut carrier, _deliveries) = bound_over(&config(), 40).await;
-    let request = request();
-    let mut begun = Box::pin(session.submit(&request));
-    assert!(poll!(&mut begun).is_pending());
-    // One octet proves that the writer has begun with it; the stream holds no more than 40.
-    carrier.stream().read_u8().await.unwrap();
-    let mut waiting = Box::pin(session.submit(&request));
-    assert!(poll!(&mut waiting).is_pending());
-    drop(carrier);
-    let (begun, waiting) = tokio::join!(begun, waiting);
-    let UnansweredReason::SessionEnded(reason) = unanswered(&begun) else {
-        panic!("{begun:?}")
-    };
-    assert_eq!(not_written(&waiting), NotWritten::SessionEnded(reason));
-    assert!(
-        matches!(reason, EndReason::PeerClosed | EndReason::Io(_)),
-        "{reason:?}"
-    );
-    assert_eq!(session.ended().await, reason);
-    let after = session.submit(&request).await;
-    assert_eq!(not_written(&after), NotWritten::SessionEnded(reason));
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_connection_that_takes_no_octets_stalls() {
-    let (session, mut carrier, _deliveries) = bound_over(&config(), 40).await;
-    let request = request();
-    let mut begun = Box::pin(session.submit(&request));
-    assert!(poll!(&mut begun).is_pending());
-    carrier.stream().read_u8().await.unwrap();
-    let (begun, waiting) = tokio::join!(begun, session.submit(&request));
-    assert_eq!(unanswered(&begun), UnansweredReason::TimedOut);
-    assert_eq!(not_written(&waiting), NotWritten::Stalled);
-}
-
-#[tokio::test(start_paused = true)]
-async fn everything_in_flight_comes_back_when_the_connection_drops() {
-    let config = SessionConfig {
-        window: 4,
-        slot_timeout: LONG,
-        ..config()
-    };
-    let (session, mut carrier, _deliveries) = bound(&config).await;
-    let request = request();
-    let (outcomes, ()) = tokio::join!(join_all((0..6).map(|_| session.submit(&request))), async {
-        for _ in 0..4 {
-            carrier.submit().await;
-        }
-        drop(carrier);
-    });
-    let reason = EndReason::PeerClosed;
-    for outcome in &outcomes[..4] {
-        assert_eq!(unanswered(outcome), UnansweredReason::SessionEnded(reason));
-    }
-    for outcome in &outcomes[4..] {
-        assert_eq!(not_written(outcome), NotWritten::SessionEnded(reason));
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn pdus_may_come_in_pieces_and_in_heaps() {
-    let (ours, theirs) = tokio::io::duplex(4096);
-    let mut carrier = Carrier::new(theirs);
-    let (sender, mut deliveries) = mpsc::channel(8);
-    let config = config();
-    let (session, ()) = tokio::join!(Session::over(ours, &config, sender), async {
-        let bind = carrier.next().await.unwrap().sequence_number();
-        // The answer to the bind and a receipt behind it, in one write.
-        let heap = [pdu(0x8000_0009, 0, bind, b"smsc\0"), receipt(1, "early")].concat();
-        carrier.raw(&heap).await;
-    });
-    let session = session.unwrap();
-    deliveries.recv().await.unwrap().acknowledgement.durable();
-    carrier.expect(CommandId::DeliverSmResp).await;
-
-    let request = request();
-    let (outcome, ()) = tokio::join!(session.submit(&request), async {
-        let (sequence, _) = carrier.submit().await;
-        for octet in pdu(SUBMIT_SM_RESP, 0, sequence, b"piecemeal\0") {
-            carrier.raw(&[octet]).await;
-            tokio::task::yield_now().await;
-        }
-    });
-    assert_eq!(answer(outcome), accepted("piecemeal"));
-}
-
-#[tokio::test(start_paused = true)]
-async fn signs_of_life_go_both_ways() {
-    let config = config();
-    let (session, mut carrier, _deliveries) = bound(&config).await;
-    carrier.send(77, 0, Pdu::EnquireLink).await;
-    let answered = carrier.expect(CommandId::EnquireLinkResp).await;
-    assert_eq!(answered.sequence_number(), 77);
-
-    let started = Instant::now();
-    for round in 1..=3 {
-        let enquiry = carrier.expect(CommandId::EnquireLink).await;
-        assert_eq!(started.elapsed(), config.enquire_link_interval * round);
-        carrier
-            .send(enquiry.sequence_number(), 0, Pdu::EnquireLinkResp)
-            .await;
-    }
-    carrier.expect(CommandId::EnquireLink).await;
-    assert_eq!(session.ended().await, EndReason::Silent);
-    let silent_for = config.enquire_link_interval + config.response_timeout;
-    assert_eq!(
-        started.elapsed(),
-        config.enquire_link_interval * 3 + silent_for
-    );
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_receipt_is_answered_once_it_is_durable_and_not_before() {
-    let (_session, mut carrier, mut deliveries) = bound(&config()).await;
-    carrier.raw(&receipt(5, "a1")).await;
-    let delivery = deliveries.recv().await.unwrap();
-    let Event::Receipt(receipt) = &delivery.event else {
-        panic!()
-    };
-    assert_eq!(receipt.message_id, "a1");
-    assert_eq!(receipt.state.finality(), Finality::Delivered);
-    carrier.expect_nothing().await;
-    delivery.acknowledgement.durable();
-    let answered = carrier.expect(CommandId::DeliverSmResp).await;
-    assert_eq!(answered.sequence_number(), 5);
-    assert_eq!(answered.status(), CommandStatus::EsmeRok);
-    carrier.expect_nothing().await;
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_receipt_that_nobody_keeps_is_asked_for_again() {
-    let (_session, mut carrier, mut deliveries) = bound(&config()).await;
-    carrier.raw(&receipt(5, "dropped")).await;
-    drop(deliveries.recv().await.unwrap());
-    let answered = carrier.expect(CommandId::DeliverSmResp).await;
-    assert_eq!(
-        (answered.sequence_number(), answered.status().into()),
-        (5, 0x64_u32)
-    );
-
-    // Eight fit into the channel; the ninth is refused at once, and nothing behind it waits.
-    for sequence in 10..19 {
-        carrier.raw(&receipt(sequence, "kept")).await;
-    }
-    let answered = carrier.expect(CommandId::DeliverSmResp).await;
-    assert_eq!(
-        (answered.sequence_number(), answered.status().into()),
-        (18, 0x64_u32)
-    );
-    carrier.expect_nothing().await;
-
-    drop(deliveries);
-    for sequence in 10..18 {
-        let answered = carrier.expect(CommandId::DeliverSmResp).await;
-        assert_eq!(
-            (answered.sequence_number(), answered.status().into()),
-            (sequence, 0x64_u32)
-        );
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_receipt_may_come_before_the_answer() {
-    let (session, mut carrier, mut deliveries) = bound(&config()).await;
-    let request = request();
-    let (outcome, ()) = tokio::join!(session.submit(&request), async {
-        let (sequence, _) = carrier.submit().await;
-        carrier.raw(&receipt(1, "swift")).await;
-        let delivery = deliveries.recv().await.unwrap();
-        let Event::Receipt(receipt) = &delivery.event else {
-            panic!()
-        };
-        assert_eq!(receipt.message_id, "swift");
-        delivery.acknowledgement.durable();
-        carrier.expect(CommandId::DeliverSmResp).await;
-        carrier.answer(sequence, 0, "swift").await;
-    });
-    assert_eq!(answer(outcome), accepted("swift"));
-}
-
-#[tokio::test(start_paused = true)]
-async fn unbinding_waits_for_what_is_in_flight() {
-    let config = SessionConfig {
-        window: 1,
-        slot_timeout: LONG,
-        ..config()
-    };
-    let (session, mut carrier, _deliveries) = bound(&config).await;
-    let request = request();
-    let mut first = Box::pin(session.submit(&request));
-    assert!(poll!(&mut first).is_pending());
-    let mut second = Box::pin(session.submit(&request));
-    assert!(poll!(&mut second).is_pending());
-    let (first, second, third, (), ()) = tokio::join!(
-        first,
-        second,
-        session.submit(&request),
-        session.unbind(LONG),
-        async {
-            let (sequence, _) = carrier.submit().await;
-            carrier.expect_nothing().await;
-            carrier.answer(sequence, 0, "x").await;
-            let unbind = carrier.expect(CommandId::Unbind).await;
-            carrier
-                .send(unbind.sequence_number(), 0, Pdu::UnbindResp)
-                .await;
-            assert!(carrier.next().await.is_none(), "closed");
-        }
-    );
-    assert_eq!(answer(first), accepted("x"));
-    assert_eq!(not_written(&second), NotWritten::Stopping);
-    assert!(
-        third.class() == sallyport_smpp::Class::FreeRetry,
-        "{third:?}"
-    );
-    assert_eq!(session.ended().await, EndReason::Unbound);
-}
-
-#[tokio::test(start_paused = true)]
-async fn unbinding_gives_back_what_is_never_answered() {
-    let (session, mut carrier, _deliveries) = bound(&config()).await;
-    let request = request();
-    let mut first = Box::pin(session.submit(&request));
-    assert!(poll!(&mut first).is_pending());
-    let (first, (), ()) = tokio::join!(first, session.unbind(Duration::from_secs(1)), async {
-        carrier.submit().await;
-        let unbind = carrier.expect(CommandId::Unbind).await;
-        carrier
-            .send(unbind.sequence_number(), 0, Pdu::UnbindResp)
-            .await;
-    });
-    assert_eq!(
-        unanswered(&first),
-        UnansweredReason::SessionEnded(EndReason::Unbound)
-    );
-}
-
-#[tokio::test(start_paused = true)]
-async fn unbinding_from_a_mute_peer_ends_all_the_same() {
-    let config = config();
-    let (session, mut carrier, _deliveries) = bound(&config).await;
-    let started = Instant::now();
-    session.unbind(LONG).await;
-    assert_eq!(started.elapsed(), config.response_timeout);
-    carrier.expect(CommandId::Unbind).await;
-    assert!(carrier.next().await.is_none(), "closed");
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_peer_that_unbinds_is_answered_before_the_end() {
-    let (session, mut carrier, _deliveries) = bound(&config()).await;
-    let request = request();
-    let (outcome, ()) = tokio::join!(session.submit(&request), async {
-        carrier.submit().await;
-        carrier.send(9, 0, Pdu::Unbind).await;
-        let answered = carrier.expect(CommandId::UnbindResp).await;
-        assert_eq!(answered.sequence_number(), 9);
-        assert!(carrier.next().await.is_none(), "closed");
-    });
-    assert_eq!(
-        unanswered(&outcome),
-        UnansweredReason::SessionEnded(EndReason::PeerUnbound)
-    );
-    assert_eq!(session.ended().await, EndReason::PeerUnbound);
-}
-
-#[tokio::test(start_paused = true)]
 async fn a_receiver_sends_nothing() {
     let config = SessionConfig {
         mode: BindMode::Receiver,
@@ -668,13 +371,6 @@ async fn a_receiver_sends_nothing() {
         NotWritten::ReceiverOnly
     );
     carrier.expect_nothing().await;
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_dropped_session_closes_its_connection() {
-    let (session, mut carrier, _deliveries) = bound(&config()).await;
-    drop(session);
-    assert!(carrier.next().await.is_none());
 }
 
 /// Counts the writes of one end of a stream.
