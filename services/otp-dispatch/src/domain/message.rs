@@ -64,6 +64,8 @@ pub struct QueueMessage {
     pub challenge_id: Option<String>,
     /// Code or notice.
     pub class: Class,
+    /// Unix milliseconds at which it was accepted from its caller; its age is the queue's delay.
+    pub accepted_at: i64,
     /// Unix milliseconds after which the message is dropped, never sent late (rule 34).
     pub deadline_at: i64,
     /// How often it has gone back to a wait queue.
