@@ -122,8 +122,7 @@ pub enum ReceiptState {
 /// Message states, shared by otp-api and the dispatchers.
 #[async_trait]
 pub trait MessageStore: Send + Sync {
-    /// Stores a notice as `accepting`; repeats the id of a known idempotency key. `false` in the
-    /// answer: the key came with another body.
+    /// Stores a notice as `accepting`; repeats the id of a known idempotency key.
     async fn accept_notice(
         &self,
         key: &str,
@@ -136,6 +135,8 @@ pub trait MessageStore: Send + Sync {
     async fn queued(&self, message_id: &str) -> Result<(), StoreError>;
 
     /// Messages `accepting` for longer than `older_than`, at most `limit`, to be published again.
+    /// What is handed out counts as accepted anew, so that sweeps of several processes share the
+    /// work; what is past its deadline is recorded as expired instead.
     async fn unconfirmed(
         &self,
         now: i64,
@@ -181,6 +182,8 @@ pub enum Accepted {
     Repeated {
         /// The first message's id.
         message_id: String,
+        /// The first message, where the queue has not confirmed it: publish it again.
+        unconfirmed: Option<QueueMessage>,
     },
     /// Known key, other body.
     Conflict,

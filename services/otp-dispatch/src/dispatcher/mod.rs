@@ -1,0 +1,1 @@
+//! `sms-dispatcher`: takes messages from the queue and hands them to carriers.

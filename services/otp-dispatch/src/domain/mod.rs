@@ -1,0 +1,5 @@
+//! The rules: no I/O, no clock, no async.
+
+pub mod challenge;
+pub mod limits;
+pub mod message;
