@@ -1,0 +1,107 @@
+//! Security events, put into the outbox in the transaction that makes them true.
+
+use prost::Message;
+use sallyport_chassis::{Caller, clock};
+use sallyport_proto::admin::v1::{Event, EventResult};
+use sallyport_sql::{StoreError, outbox};
+use sea_orm::ConnectionTrait;
+use uuid::Uuid;
+
+use super::App;
+use crate::store::users;
+
+/// The outbox topic of events.
+pub const TOPIC: &str = "events";
+
+/// An event before it has an id and an instant.
+#[derive(Debug, Clone)]
+pub struct EventDraft {
+    /// Whose log it belongs to.
+    pub organisation_id: Uuid,
+    /// Name from the OWASP logging vocabulary where one exists.
+    pub kind: &'static str,
+    /// Whether it was refused.
+    pub result: EventResult,
+    /// User id, or `service:NAME`; empty where nobody is known.
+    pub actor: String,
+    /// What it is about.
+    pub target: String,
+    /// Stable reason of a refusal.
+    pub reason: &'static str,
+    /// Where it came from.
+    pub client_ip: String,
+    /// With what.
+    pub user_agent: String,
+    /// Joins it with log lines.
+    pub request_id: String,
+    /// Typed details; never a code, a token or a full number.
+    pub details: Vec<(&'static str, String)>,
+}
+
+impl EventDraft {
+    /// Something that a user did to himself.
+    pub fn of(caller: &Caller, user: &users::Model, kind: &'static str) -> Self {
+        Self {
+            organisation_id: user.organisation_id,
+            kind,
+            result: EventResult::Success,
+            actor: user.id.to_string(),
+            target: user.id.to_string(),
+            reason: "",
+            client_ip: caller
+                .client_ip
+                .map(|ip| ip.to_string())
+                .unwrap_or_default(),
+            user_agent: caller.user_agent.clone(),
+            request_id: caller.request_id.clone(),
+            details: Vec::new(),
+        }
+    }
+
+    /// Marks it as refused.
+    pub fn refused(mut self, reason: &'static str) -> Self {
+        self.result = EventResult::Refused;
+        self.reason = reason;
+        self
+    }
+
+    /// Nobody is known to have done it: a wrong password proves no user.
+    pub fn by_nobody(mut self) -> Self {
+        self.actor = String::new();
+        self
+    }
+
+    /// Adds a detail.
+    pub fn with(mut self, key: &'static str, value: impl ToString) -> Self {
+        self.details.push((key, value.to_string()));
+        self
+    }
+}
+
+/// Puts an event into the outbox. Call `app.outbox_wake.notify_one()` after the commit.
+pub async fn record(
+    txn: &impl ConnectionTrait,
+    app: &App,
+    draft: EventDraft,
+) -> Result<(), StoreError> {
+    let id = clock::new_id(&*app.clock);
+    let event = Event {
+        event_id: id.to_string(),
+        organisation_id: draft.organisation_id.to_string(),
+        occurred_at: Some(clock::to_proto(app.clock.now())),
+        r#type: draft.kind.to_owned(),
+        result: draft.result.into(),
+        actor: draft.actor,
+        target: draft.target,
+        reason: draft.reason.to_owned(),
+        client_ip: draft.client_ip,
+        user_agent: draft.user_agent,
+        request_id: draft.request_id,
+        details: draft
+            .details
+            .into_iter()
+            .map(|(key, value)| (key.to_owned(), value))
+            .collect(),
+    };
+    outbox::put(txn, id, TOPIC, event.encode_to_vec(), app.clock.now_ms()).await
+}

@@ -1,0 +1,238 @@
+//! Who a bearer token is, and how sessions are renewed and ended.
+
+use jiff::Timestamp;
+use sallyport_chassis::keyring::{new_token, token_hash};
+use sallyport_chassis::{Caller, Secret};
+use sallyport_sql::StoreError;
+use sea_orm::sea_query::Expr;
+use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter};
+use uuid::Uuid;
+
+use super::App;
+use super::events::{self, EventDraft};
+use crate::store::sessions::{self, Stage};
+use crate::store::users::{self, Status};
+
+/// Prefix of session tokens.
+pub const TOKEN_PREFIX: &str = "sps_";
+
+/// Why a call that needs a session is refused.
+#[derive(Debug, thiserror::Error)]
+pub enum SessionRefusal {
+    /// No token came.
+    #[error("no session token")]
+    Required,
+    /// The token is unknown, or its session has ended.
+    #[error("the session has ended")]
+    Expired,
+    /// The session awaits its second factor.
+    #[error("the second factor is asked first")]
+    SecondFactorRequired,
+    /// The password must be typed again.
+    #[error("the password is asked again")]
+    PasswordConfirmationRequired,
+    /// The store is in trouble.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// A live session and whose it is.
+#[derive(Debug, Clone)]
+pub struct SessionContext {
+    /// The session.
+    pub session: sessions::Model,
+    /// Its user, active.
+    pub user: users::Model,
+    fresh: std::time::Duration,
+}
+
+impl SessionContext {
+    /// Refuses a session that awaits its second factor.
+    pub fn require_signed_in(&self) -> Result<(), SessionRefusal> {
+        match self.session.stage {
+            Stage::SignedIn => Ok(()),
+            Stage::AwaitingSecondFactor => Err(SessionRefusal::SecondFactorRequired),
+        }
+    }
+
+    /// Refuses where the password was typed too long ago.
+    pub fn require_password_fresh(&self, now: Timestamp) -> Result<(), SessionRefusal> {
+        if self.is_fresh(self.session.password_at, now) {
+            Ok(())
+        } else {
+            Err(SessionRefusal::PasswordConfirmationRequired)
+        }
+    }
+
+    /// Whether a second factor was given in this session lately.
+    pub fn second_factor_fresh(&self, now: Timestamp) -> bool {
+        self.session
+            .second_factor_at
+            .is_some_and(|at| self.is_fresh(at, now))
+    }
+
+    fn is_fresh(&self, at: i64, now: Timestamp) -> bool {
+        now.as_millisecond() - at <= self.fresh.as_millis() as i64
+    }
+}
+
+/// Finds the session of the caller's token, at any stage, by one SELECT; notes its use at most once
+/// a minute.
+pub async fn authenticate(app: &App, caller: &Caller) -> Result<SessionContext, SessionRefusal> {
+    let token = caller.bearer.as_ref().ok_or(SessionRefusal::Required)?;
+    let hash = token_hash(token.expose());
+    let now = app.clock.now_ms();
+    let settings = &app.settings.sessions;
+    let found = sessions::Entity::find()
+        .find_also_related(users::Entity)
+        .filter(sessions::Column::TokenHash.eq(&hash))
+        .one(app.database.connection())
+        .await
+        .map_err(StoreError::from)?;
+    let Some((session, Some(user))) = found else {
+        return Err(SessionRefusal::Expired);
+    };
+    let idle = now - session.last_used_at;
+    if now >= session.expires_at
+        || idle >= settings.idle.as_millis() as i64
+        || user.status != Status::Active
+    {
+        return Err(SessionRefusal::Expired);
+    }
+    if idle >= settings.touch.as_millis() as i64 {
+        sessions::Entity::update_many()
+            .col_expr(sessions::Column::LastUsedAt, Expr::value(now))
+            .filter(sessions::Column::Id.eq(session.id))
+            .filter(sessions::Column::LastUsedAt.lt(now))
+            .exec(app.database.connection())
+            .await
+            .map_err(StoreError::from)?;
+    }
+    Ok(SessionContext {
+        session,
+        user,
+        fresh: app.settings.password.fresh,
+    })
+}
+
+/// What a (re)authentication changes in a session; `None` leaves a value as it is.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Renewal {
+    /// How far it has come.
+    pub stage: Option<Stage>,
+    /// When the password was typed, unix milliseconds.
+    pub password_at: Option<i64>,
+    /// When the second factor was given, unix milliseconds.
+    pub second_factor_at: Option<i64>,
+    /// 1 or 2.
+    pub assurance: Option<i32>,
+}
+
+/// Gives the session a new token. The old one is dead when the transaction commits; of two calls
+/// with the same old token one is refused with `Expired`.
+pub async fn renew(
+    txn: &impl ConnectionTrait,
+    app: &App,
+    context: &SessionContext,
+    renewal: Renewal,
+) -> Result<Secret, SessionRefusal> {
+    let token = new_token(TOKEN_PREFIX);
+    let old = &context.session;
+    let now = app.clock.now_ms();
+    let changed = sessions::Entity::update_many()
+        .col_expr(
+            sessions::Column::TokenHash,
+            Expr::value(token_hash(token.expose())),
+        )
+        .col_expr(
+            sessions::Column::Stage,
+            Expr::value(renewal.stage.unwrap_or(old.stage)),
+        )
+        .col_expr(
+            sessions::Column::PasswordAt,
+            Expr::value(renewal.password_at.unwrap_or(old.password_at)),
+        )
+        .col_expr(
+            sessions::Column::SecondFactorAt,
+            Expr::value(renewal.second_factor_at.or(old.second_factor_at)),
+        )
+        .col_expr(
+            sessions::Column::Assurance,
+            Expr::value(renewal.assurance.unwrap_or(old.assurance)),
+        )
+        .col_expr(sessions::Column::LastUsedAt, Expr::value(now))
+        .filter(sessions::Column::Id.eq(old.id))
+        .filter(sessions::Column::TokenHash.eq(&old.token_hash))
+        .exec(txn)
+        .await
+        .map_err(StoreError::from)?;
+    if changed.rows_affected == 0 {
+        return Err(SessionRefusal::Expired);
+    }
+    Ok(token)
+}
+
+/// Ends the user's sessions but this one; how many there were.
+pub async fn end_others(
+    txn: &impl ConnectionTrait,
+    app: &App,
+    caller: &Caller,
+    context: &SessionContext,
+) -> Result<u64, StoreError> {
+    let ended = sessions::Entity::delete_many()
+        .filter(sessions::Column::UserId.eq(context.user.id))
+        .filter(sessions::Column::Id.ne(context.session.id))
+        .exec(txn)
+        .await?
+        .rows_affected;
+    note_ended(txn, app, caller, &context.user, ended).await?;
+    Ok(ended)
+}
+
+/// Ends all sessions of a user; how many there were.
+pub async fn end_all(
+    txn: &impl ConnectionTrait,
+    app: &App,
+    caller: &Caller,
+    user: &users::Model,
+) -> Result<u64, StoreError> {
+    let ended = sessions::Entity::delete_many()
+        .filter(sessions::Column::UserId.eq(user.id))
+        .exec(txn)
+        .await?
+        .rows_affected;
+    note_ended(txn, app, caller, user, ended).await?;
+    Ok(ended)
+}
+
+/// Ends one session of the user; whether there was one.
+pub async fn end_one(
+    txn: &impl ConnectionTrait,
+    app: &App,
+    caller: &Caller,
+    user: &users::Model,
+    session_id: Uuid,
+) -> Result<bool, StoreError> {
+    let ended = sessions::Entity::delete_many()
+        .filter(sessions::Column::UserId.eq(user.id))
+        .filter(sessions::Column::Id.eq(session_id))
+        .exec(txn)
+        .await?
+        .rows_affected;
+    note_ended(txn, app, caller, user, ended).await?;
+    Ok(ended > 0)
+}
+
+async fn note_ended(
+    txn: &impl ConnectionTrait,
+    app: &App,
+    caller: &Caller,
+    user: &users::Model,
+    ended: u64,
+) -> Result<(), StoreError> {
+    if ended == 0 {
+        return Ok(());
+    }
+    let event = EventDraft::of(caller, user, "session_ended").with("sessions", ended);
+    events::record(txn, app, event).await
+}

@@ -1,0 +1,4 @@
+//! One file per proto service: decode, one call, encode.
+
+pub mod callers;
+pub mod status;

@@ -1,0 +1,2 @@
+//! The `identity` program.
+fn main() {}

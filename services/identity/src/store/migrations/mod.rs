@@ -1,0 +1,16 @@
+//! Migrations, in order. They expand; what is no longer used goes a release later.
+
+use sea_orm_migration::prelude::*;
+
+mod m1_first_step;
+
+/// All of them.
+#[derive(Debug)]
+pub struct Migrator;
+
+#[async_trait::async_trait]
+impl MigratorTrait for Migrator {
+    fn migrations() -> Vec<Box<dyn MigrationTrait>> {
+        vec![Box::new(m1_first_step::Migration)]
+    }
+}

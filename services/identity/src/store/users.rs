@@ -1,0 +1,69 @@
+//! What account-admin has told of each user.
+
+use sea_orm::entity::prelude::*;
+
+/// Whether a user may sign in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, EnumIter, DeriveActiveEnum)]
+#[sea_orm(rs_type = "String", db_type = "String(StringLen::N(16))")]
+pub enum Status {
+    /// May sign in.
+    #[sea_orm(string_value = "active")]
+    Active,
+    /// May not, until enabled again.
+    #[sea_orm(string_value = "disabled")]
+    Disabled,
+    /// Is gone; the e-mail may belong to somebody else.
+    #[sea_orm(string_value = "deleted")]
+    Deleted,
+}
+
+/// One user.
+#[derive(Clone, PartialEq, Eq, DeriveEntityModel)]
+#[sea_orm(table_name = "users")]
+pub struct Model {
+    /// Given by account-admin.
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub id: Uuid,
+    /// The user's organisation.
+    pub organisation_id: Uuid,
+    /// Of the projection; older ones are not stored.
+    pub version: i64,
+    /// Lower case, ASCII domain; unique among users that are not deleted.
+    pub email: String,
+    /// Whether the user may sign in.
+    pub status: Status,
+    /// Permission names, one a line.
+    pub permissions: String,
+    /// Whether the organisation or an administrator asks for a second factor.
+    pub two_factor_required: bool,
+    /// `en` or `fr`.
+    pub locale: String,
+    /// Whether the user holds a licence seat.
+    pub licensed: bool,
+    /// Words that a password must not be made of, one a line.
+    pub context_words: String,
+}
+
+impl Model {
+    /// Names of the user's permissions.
+    pub fn permissions(&self) -> Vec<String> {
+        self.permissions.lines().map(str::to_owned).collect()
+    }
+}
+
+impl std::fmt::Debug for Model {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("User")
+            .field("id", &self.id)
+            .field("organisation_id", &self.organisation_id)
+            .field("version", &self.version)
+            .field("status", &self.status)
+            .finish_non_exhaustive()
+    }
+}
+
+/// No relations: reads that need two tables say so.
+#[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+pub enum Relation {}
+
+impl ActiveModelBehavior for ActiveModel {}
