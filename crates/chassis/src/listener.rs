@@ -107,7 +107,7 @@ enum Source {
 /// A bound place to be reached at. Binding comes first at start, so that a taken port is told at
 /// once.
 pub struct Listener {
-    source: Source,
+    sources: Vec<Source>,
     pub(crate) tls: Option<ServerTlsConfig>,
 }
 
@@ -163,22 +163,28 @@ impl Listener {
 
     /// The TCP address, where there is one (port 0 has become a real one).
     pub fn local_addr(&self) -> Option<SocketAddr> {
-        match &self.source {
+        self.sources.iter().find_map(|source| match source {
             Source::Tcp(socket) => socket.local_addr().ok(),
             _ => None,
-        }
+        })
+    }
+
+    /// One listener that is reached in both places. Only for places without TLS of their own: the
+    /// peers of memory and of a unix socket.
+    pub fn and(mut self, other: Self) -> Result<Self> {
+        ensure!(
+            self.tls.is_none() && other.tls.is_none(),
+            "a TLS listener stands alone"
+        );
+        self.sources.extend(other.sources);
+        Ok(self)
     }
 }
 
-impl Stream for Listener {
-    type Item = std::io::Result<Conn>;
-
-    fn poll_next(
-        self: Pin<&mut Self>,
-        cx: &mut TaskContext<'_>,
-    ) -> Poll<Option<std::io::Result<Conn>>> {
-        match &mut self.get_mut().source {
-            Source::Tcp(socket) => socket.poll_accept(cx).map(|accepted| {
+impl Source {
+    fn poll_accept(&mut self, cx: &mut TaskContext<'_>) -> Poll<Option<std::io::Result<Conn>>> {
+        match self {
+            Self::Tcp(socket) => socket.poll_accept(cx).map(|accepted| {
                 Some(accepted.map(|(stream, remote)| {
                     // Small answers must not wait for Nagle's algorithm; a failure costs speed only.
                     let _ = stream.set_nodelay(true);
@@ -192,7 +198,7 @@ impl Stream for Listener {
                     }
                 }))
             }),
-            Source::Unix(socket, peer) => socket.poll_accept(cx).map(|accepted| {
+            Self::Unix(socket, peer) => socket.poll_accept(cx).map(|accepted| {
                 Some(accepted.map(|(stream, _)| Conn {
                     io: Io::Unix(stream),
                     info: ConnInfo {
@@ -201,7 +207,34 @@ impl Stream for Listener {
                     },
                 }))
             }),
-            Source::Memory(receiver) => receiver.poll_recv(cx).map(|conn| conn.map(Ok)),
+            Self::Memory(receiver) => receiver.poll_recv(cx).map(|conn| conn.map(Ok)),
+        }
+    }
+}
+
+impl Stream for Listener {
+    type Item = std::io::Result<Conn>;
+
+    fn poll_next(
+        self: Pin<&mut Self>,
+        cx: &mut TaskContext<'_>,
+    ) -> Poll<Option<std::io::Result<Conn>>> {
+        let sources = &mut self.get_mut().sources;
+        let mut index = 0;
+        while index < sources.len() {
+            match sources[index].poll_accept(cx) {
+                // Every dialler of a memory listener is gone: nobody can come any more.
+                Poll::Ready(None) => {
+                    sources.remove(index);
+                }
+                Poll::Ready(accepted) => return Poll::Ready(accepted),
+                Poll::Pending => index += 1,
+            }
+        }
+        if sources.is_empty() {
+            Poll::Ready(None)
+        } else {
+            Poll::Pending
         }
     }
 }
