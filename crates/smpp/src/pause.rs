@@ -48,7 +48,6 @@ pub(crate) fn jittered(first: Duration, most: Duration, failures: u32, random: u
         .saturating_mul(2_u32.saturating_pow(failures))
         .min(most);
     // 53 bits fit a double exactly.
-    #[allow(clippy::cast_precision_loss)]
     let share = (random >> 11) as f64 / (1_u64 << 53) as f64;
     bound.mul_f64(share)
 }
