@@ -129,7 +129,7 @@ impl Listener {
             .await
             .with_context(|| format!("listen.address {} cannot be bound", config.address))?;
         Ok(Self {
-            source: Source::Tcp(socket),
+            sources: vec![Source::Tcp(socket)],
             tls,
         })
     }
@@ -146,7 +146,7 @@ impl Listener {
             .with_context(|| format!("unix socket {} cannot be bound", path.display()))?;
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
         Ok(Self {
-            source: Source::Unix(socket, peer),
+            sources: vec![Source::Unix(socket, peer)],
             tls: None,
         })
     }
@@ -155,7 +155,7 @@ impl Listener {
     pub fn memory() -> (crate::channel::Dialler, Self) {
         let (sender, receiver) = mpsc::channel(64);
         let listener = Self {
-            source: Source::Memory(receiver),
+            sources: vec![Source::Memory(receiver)],
             tls: None,
         };
         (crate::channel::Dialler::new(sender), listener)
