@@ -1,0 +1,23 @@
+//! `migrate`
+
+use std::path::Path;
+
+use anyhow::Result;
+use sallyport_sql::Database;
+
+use crate::Stateful;
+
+pub(crate) async fn run(service: Stateful, config: Option<&Path>) -> Result<()> {
+    match service {
+        Stateful::Identity => {
+            let config = identity::config::Config::load(config)?;
+            let database = Database::connect(&config.database, "identity").await?;
+            database.migrate::<identity::store::Migrator>().await
+        }
+        Stateful::AccountAdmin => {
+            let config = account_admin::config::Config::load(config)?;
+            let database = Database::connect(&config.database, "admin").await?;
+            database.migrate::<account_admin::store::Migrator>().await
+        }
+    }
+}
