@@ -130,7 +130,8 @@ pub struct Attempt {
 }
 
 /// How an attempt was decided.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "verdict")]
 pub enum Verdict {
     /// Right, and this is the attempt that used the code.
     Right,
@@ -190,7 +191,8 @@ pub enum ResendOutcome {
 }
 
 /// Whether a challenge can still be answered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Phase {
     /// It waits for its code.
     Live,
@@ -205,7 +207,7 @@ pub enum Phase {
 }
 
 /// A challenge as its readers see it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ChallengeView {
     /// Its id.
     pub id: String,

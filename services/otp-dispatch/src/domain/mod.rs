@@ -3,3 +3,4 @@
 pub mod challenge;
 pub mod limits;
 pub mod message;
+pub mod retention;

@@ -1,0 +1,17 @@
+-- Creates a challenge under its caps, with its first message.
+local repeated = known()
+if repeated then return answer(repeated) end
+local full = refused()
+if full then return answer(full) end
+
+local refunds = count()
+local key = challenge_key(input.id)
+redis.call('HSET', key,
+  'binding', input.binding[1], 'reference', input.reference,
+  'expires_at', input.expires_at, 'resend_at', input.resend_at,
+  'sends_left', input.sends_left, 'tries', input.tries,
+  'newest', input.message.id, 'refunds', refunds)
+keep(key, input.expires_at + input.keep_challenge)
+accept(input.id, input.message.deadline_at)
+remember(input.id)
+return answer({ outcome = 'created', view = view(input.id, read(key)) })

@@ -1,0 +1,189 @@
+-- Shared by every script: it stands in front of each.
+--
+-- Instants are unix milliseconds that the caller gives. Rules compare stored instants; expiry only
+-- collects garbage, a minute late. Keys carry ids and keyed hashes, never a number or a code:
+--   sp:c:ID            challenge    sp:m:ID             message
+--   sp:i:HASH          idempotency  sp:l:SCOPE:HASH     sends of a cap (member: message id)
+--   sp:accepting       messages that the queue has not confirmed, by instant
+--   sp:r:ROUTE:ID      message of a carrier's id        sp:p:ROUTE:ID  parked receipt
+-- Which keys a script touches is not known beforehand, so Redis Cluster is refused at start.
+
+local HOUR, DAY, SLACK = 3600000, 86400000, 60000
+local ACCEPTING = 'sp:accepting'
+
+local input = cjson.decode(ARGV[1])
+local now = input.now
+
+local function challenge_key(id) return 'sp:c:' .. id end
+local function message_key(id) return 'sp:m:' .. id end
+local function answer(table) return cjson.encode(table) end
+
+local function read(key)
+  local flat = redis.call('HGETALL', key)
+  if #flat == 0 then return nil end
+  local record = {}
+  for i = 1, #flat, 2 do record[flat[i]] = flat[i + 1] end
+  return record
+end
+
+local function keep(key, instant)
+  redis.call('PEXPIRE', key, math.max(instant - now, 0) + SLACK)
+end
+
+-- The challenge, if it is bound as the caller says.
+local function bound(id, hashes)
+  local challenge = read(challenge_key(id))
+  if not challenge then return nil end
+  for _, hash in ipairs(hashes) do
+    if challenge.binding == hash then return challenge end
+  end
+  return nil
+end
+
+local function phase(challenge)
+  if challenge.used then return 'used' end
+  if challenge.cancelled then return 'cancelled' end
+  if tonumber(challenge.tries) == 0 then return 'out_of_tries' end
+  if now >= tonumber(challenge.expires_at) then return 'expired' end
+  return 'live'
+end
+
+-- What the message's state is called outside.
+local function public_state(message)
+  if not message then return { state = 'expired' } end
+  local stage = message.stage
+  if stage == 'accepting' or stage == 'queued' or stage == 'held' then
+    return { state = 'queued' }
+  end
+  return { state = stage, reason = message.reason }
+end
+
+local function view(id, challenge, message_id)
+  message_id = message_id or challenge.newest
+  return {
+    id = id,
+    message_id = message_id,
+    reference = challenge.reference,
+    expires_at = tonumber(challenge.expires_at),
+    resend_at = tonumber(challenge.resend_at),
+    sends_left = tonumber(challenge.sends_left),
+    tries_left = tonumber(challenge.tries),
+    message_state = public_state(read(message_key(message_id))),
+    phase = phase(challenge),
+  }
+end
+
+-- What a known idempotency key made, or nil.
+local function known()
+  local record = read(input.idempotency)
+  if not record or now >= tonumber(record.kept_until) then return nil end
+  local challenge = record.challenge and read(challenge_key(record.challenge))
+  if record.challenge and not challenge then return nil end
+  if record.body_hash ~= input.body_hash then return { outcome = 'conflict' } end
+  local message = read(message_key(record.message))
+  local repeated = { outcome = 'repeated', message_id = record.message }
+  if challenge then repeated.view = view(record.challenge, challenge, record.message) end
+  if message and message.stage == 'accepting' then
+    repeated.unconfirmed = { body = message.body, deadline_at = tonumber(message.deadline_at) }
+  end
+  return repeated
+end
+
+local function remember(challenge_id)
+  local key = input.idempotency
+  redis.call('DEL', key)
+  redis.call('HSET', key, 'body_hash', input.body_hash, 'message', input.message.id,
+    'kept_until', now + input.keep_idempotency)
+  if challenge_id then redis.call('HSET', key, 'challenge', challenge_id) end
+  keep(key, now + input.keep_idempotency)
+end
+
+-- Stores the new message as accepting.
+local function accept(challenge_id, deadline_at)
+  local message = input.message
+  local key = message_key(message.id)
+  redis.call('HSET', key, 'stage', 'accepting', 'deadline_at', deadline_at,
+    'body', message.body, 'fence', 0)
+  if challenge_id then redis.call('HSET', key, 'challenge', challenge_id) end
+  keep(key, deadline_at + input.keep_message)
+  redis.call('ZADD', ACCEPTING, now, message.id)
+end
+
+-- When a cap has room again, or nil where it has. The same as limits::full_until.
+local function full_until(cap, window, allowed)
+  local from = '(' .. string.format('%.0f', now - window)
+  local count = 0
+  for _, place in ipairs(cap.places) do
+    count = count + redis.call('ZCOUNT', place, from, '+inf')
+  end
+  if count < allowed then return nil end
+  if allowed == 0 then return now + window end
+  if #cap.places == 1 then
+    local send = redis.call('ZRANGEBYSCORE', cap.places[1], from, '+inf', 'WITHSCORES',
+      'LIMIT', count - allowed, 1)
+    return tonumber(send[2]) + window
+  end
+  -- A key of the lookup ring was replaced: the sends of both keys count together.
+  local sends = {}
+  for _, place in ipairs(cap.places) do
+    local flat = redis.call('ZRANGEBYSCORE', place, from, '+inf', 'WITHSCORES')
+    for i = 2, #flat, 2 do table.insert(sends, tonumber(flat[i])) end
+  end
+  table.sort(sends)
+  return sends[count - allowed + 1] + window
+end
+
+-- The refusal of the cap that opens last, or nil.
+local function refused()
+  local worst
+  for _, cap in ipairs(input.counted) do
+    for _, window in ipairs({ { HOUR, cap.per_hour }, { DAY, cap.per_day } }) do
+      local at = full_until(cap, window[1], window[2])
+      if at and (not worst or at > worst.retry_at) then
+        worst = { outcome = 'refused', scope = cap.scope, retry_at = at }
+      end
+    end
+  end
+  return worst
+end
+
+-- Counts the new message; answers with the lines to take off again when its code is verified.
+local function count()
+  local refunds = {}
+  for _, cap in ipairs(input.counted) do
+    local place = cap.places[1]
+    redis.call('ZADD', place, now, input.message.id)
+    redis.call('ZREMRANGEBYSCORE', place, '-inf', now - DAY)
+    redis.call('PEXPIRE', place, DAY + SLACK)
+    if cap.refunded then table.insert(refunds, place .. ' ' .. input.message.id .. '\n') end
+  end
+  return table.concat(refunds)
+end
+
+-- The queue has it, or it is over: the sealed copy is dropped.
+local function confirmed(id)
+  redis.call('ZREM', ACCEPTING, id)
+  redis.call('HDEL', message_key(id), 'body')
+end
+
+-- Ends a message in a public state.
+local function finish(id, stage, reason)
+  confirmed(id)
+  redis.call('HSET', message_key(id), 'stage', stage)
+  redis.call('HDEL', message_key(id), 'until', 'route')
+  if reason then redis.call('HSET', message_key(id), 'reason', reason) end
+end
+
+-- Applies a carrier's receipt. Delivered cannot be taken back, so it wins over a failure in
+-- whichever order the two arrive.
+local function apply(id, state, reason)
+  local key = message_key(id)
+  local stage = redis.call('HGET', key, 'stage')
+  if not stage or stage == 'accepting' or stage == 'queued' or stage == 'held' then return end
+  if state == 'delivered' then
+    redis.call('HSET', key, 'stage', 'delivered')
+    redis.call('HDEL', key, 'reason')
+  elseif stage == 'submitted' then
+    redis.call('HSET', key, 'stage', 'failed', 'reason', reason)
+  end
+end
