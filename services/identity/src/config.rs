@@ -1,5 +1,7 @@
 //! What can be set.
 
+mod second_step;
+
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -8,6 +10,8 @@ use sallyport_chassis::Secret;
 use sallyport_chassis::config::{ListenConfig, PeerConfig, Profile, TelemetryConfig};
 use sallyport_sql::DatabaseConfig;
 use serde::{Deserialize, Serialize};
+
+pub use second_step::SecondStepSettings;
 
 /// Commented defaults of the `[identity]` section.
 pub const SETTINGS: &str = include_str!("../defaults.toml");
@@ -72,6 +76,8 @@ pub struct Settings {
     pub sessions: SessionSettings,
     /// Limits on wrong passwords.
     pub guesses: GuessSettings,
+    /// Limits on wrong codes, and what is remembered for how long.
+    pub second_step: SecondStepSettings,
     /// One-time links.
     pub links: LinkSettings,
     /// How mail leaves.
@@ -255,6 +261,7 @@ impl Config {
                 && guesses.address_failures >= 1,
             "identity.guesses.closed_at_failures must be 1 to 100, delay_from_failure 1 to that, address_failures at least 1"
         );
+        self.identity.second_step.check()?;
         self.identity
             .mail
             .from

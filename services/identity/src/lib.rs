@@ -3,9 +3,13 @@
 //! This file is the one place where the service is put together; `main`, the all-in-one and the
 //! tests call [`run`] alike.
 
+pub mod adapters;
 pub mod app;
 pub mod config;
+pub mod domain;
 pub mod grpc;
+pub mod ports;
+mod process;
 pub mod store;
 
 use std::sync::Arc;
@@ -19,18 +23,31 @@ use sallyport_chassis::keyring::Keyring;
 use sallyport_chassis::listener::Listener;
 use sallyport_chassis::serve::GrpcServer;
 use sallyport_chassis::supervise::Supervisor;
+use sallyport_proto::identity::v1::mail_inbox_service_server::MailInboxServiceServer;
+use sallyport_proto::identity::v1::password_service_server::PasswordServiceServer;
+use sallyport_proto::identity::v1::projection_service_server::ProjectionServiceServer;
+use sallyport_proto::identity::v1::sign_in_service_server::SignInServiceServer;
 use sallyport_sql::Database;
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 
-use crate::app::{App, OutboxWake};
-use crate::config::Config;
+use crate::adapters::mail_inbox::MailInbox;
+use crate::adapters::mail_smtp::SmtpRoute;
+use crate::app::hashing::HashPool;
+use crate::app::{App, OutboxWake, events, housekeeping, mail};
+use crate::config::{Config, MailRouteKind};
+use crate::ports::MailRoute;
+pub use process::serve;
 
 /// How long calls and relays have to end after the stop.
 const GRACE: Duration = Duration::from_secs(20);
 
 /// Names of the gRPC services, for health.
-const SERVICES: &[&str] = &[];
+const SERVICES: &[&str] = &[
+    "sallyport.identity.v1.SignInService",
+    "sallyport.identity.v1.PasswordService",
+    "sallyport.identity.v1.ProjectionService",
+];
 
 /// What the service is given from outside: where it is reached, the time, and its neighbours.
 pub struct Wiring {
@@ -62,27 +79,61 @@ pub async fn run(config: Config, wiring: Wiring, stop: CancellationToken) -> Res
     };
     let app = App {
         database,
-        clock: wiring.clock,
+        clock: wiring.clock.clone(),
         settings: Arc::new(config.identity.clone()),
         lookup: ring("lookup.keys")?,
         pepper: ring("pepper.keys")?,
+        hashing: Arc::new(HashPool::start(&config.identity.password)?),
         otp: wiring.otp,
         outbox_wake: OutboxWake::default(),
         profile: config.profile,
     };
-    let mut tasks = Supervisor::new(stop.clone());
+    let (route, inbox): (Arc<dyn MailRoute>, _) = match config.identity.mail.route {
+        MailRouteKind::Smtp => (Arc::new(SmtpRoute::new(&config.identity.mail)?), None),
+        MailRouteKind::Inbox => {
+            let inbox = Arc::new(MailInbox::new(wiring.clock));
+            (inbox.clone(), Some(inbox))
+        }
+    };
     let server = GrpcServer {
         listener: wiring.listener,
         table: grpc::callers::table(),
-        routes: routes(&app),
+        routes: routes(&app, inbox),
         names: SERVICES,
         descriptors: sallyport_proto::DESCRIPTORS,
         profile: config.profile,
     };
+    let mut tasks = Supervisor::new(stop.clone());
     tasks.spawn("grpc", server.serve(stop.clone()));
+    let relayed = events::relay(app.clone(), wiring.account_admin, stop.clone());
+    tasks.spawn("events", ending(relayed));
+    tasks.spawn(
+        "mail",
+        ending(mail::relay(app.clone(), route, stop.clone())),
+    );
+    tasks.spawn("housekeeping", ending(housekeeping::run(app, stop)));
     tasks.run(GRACE).await
 }
 
-fn routes(_app: &App) -> Routes {
-    Routes::default()
+/// A task that ends when it is asked to, and cannot fail.
+async fn ending(task: impl Future<Output = ()>) -> Result<()> {
+    task.await;
+    Ok(())
+}
+
+fn routes(app: &App, inbox: Option<Arc<MailInbox>>) -> Routes {
+    let mut routes = Routes::new(SignInServiceServer::new(grpc::sign_in::SignIn::new(
+        app.clone(),
+    )))
+    .add_service(PasswordServiceServer::new(grpc::password::Passwords::new(
+        app.clone(),
+    )))
+    .add_service(ProjectionServiceServer::new(
+        grpc::projection::Projection::new(app.clone()),
+    ));
+    if let Some(inbox) = inbox {
+        let inbox = grpc::mail_inbox::Inbox::new(inbox);
+        routes = routes.add_service(MailInboxServiceServer::new(inbox));
+    }
+    routes
 }

@@ -1,10 +1,14 @@
 //! Security events, put into the outbox in the transaction that makes them true.
 
 use prost::Message;
+use sallyport_chassis::channel::Outgoing;
 use sallyport_chassis::{Caller, clock};
-use sallyport_proto::admin::v1::{Event, EventResult};
-use sallyport_sql::{StoreError, outbox};
+use sallyport_proto::admin::v1::event_service_client::EventServiceClient;
+use sallyport_proto::admin::v1::{AppendEventsRequest, Event, EventResult};
+use sallyport_sql::StoreError;
+use sallyport_sql::outbox::{self, Relay, Row};
 use sea_orm::ConnectionTrait;
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::App;
@@ -65,12 +69,6 @@ impl EventDraft {
         self
     }
 
-    /// Nobody is known to have done it: a wrong password proves no user.
-    pub fn by_nobody(mut self) -> Self {
-        self.actor = String::new();
-        self
-    }
-
     /// Adds a detail.
     pub fn with(mut self, key: &'static str, value: impl ToString) -> Self {
         self.details.push((key, value.to_string()));
@@ -104,4 +102,39 @@ pub async fn record(
             .collect(),
     };
     outbox::put(txn, id, TOPIC, event.encode_to_vec(), app.clock.now_ms()).await
+}
+
+/// Hands events to account-admin's log until `stop`. What belongs to no organisation, such as a
+/// guess for an e-mail that nobody has, is in no log: it was counted where it happened.
+pub async fn relay(app: App, account_admin: Outgoing, stop: CancellationToken) {
+    let relay = Relay::new(
+        app.database.clone(),
+        TOPIC,
+        app.clock.clone(),
+        app.outbox_wake.events.clone(),
+    );
+    let nobody = Uuid::nil().to_string();
+    let (account_admin, nobody) = (&account_admin, &nobody);
+    relay
+        .run(stop, |rows: Vec<Row>| async move {
+            let events: Vec<Event> = rows
+                .iter()
+                .filter_map(|row| match Event::decode(row.payload.as_slice()) {
+                    Ok(event) => Some(event),
+                    Err(error) => {
+                        tracing::error!(row = %row.id, %error, "an event cannot be read");
+                        None
+                    }
+                })
+                .filter(|event| event.organisation_id != *nobody)
+                .collect();
+            if events.is_empty() {
+                return Ok(());
+            }
+            EventServiceClient::new(account_admin.clone())
+                .append_events(AppendEventsRequest { events })
+                .await
+                .map(|_| ())
+        })
+        .await;
 }

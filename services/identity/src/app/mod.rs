@@ -1,8 +1,20 @@
 //! One file per use case, and what they share.
 
+pub mod code;
 pub mod events;
+pub mod guesses;
+pub mod hashing;
+pub mod housekeeping;
+pub mod link;
+pub mod mail;
+pub mod notices;
+pub mod password;
+pub mod projection;
 pub mod second_step;
 pub mod session;
+pub mod sessions;
+pub mod sign_in;
+pub mod two_factor;
 
 use std::sync::Arc;
 
@@ -14,6 +26,7 @@ use sallyport_sql::Database;
 use tokio::sync::Notify;
 
 use crate::config::Settings;
+use hashing::HashPool;
 
 /// What every use case stands on. Clones share it.
 #[derive(Clone)]
@@ -28,6 +41,8 @@ pub struct App {
     pub lookup: Arc<Keyring>,
     /// What passwords are mixed with before hashing.
     pub pepper: Arc<Keyring>,
+    /// The threads that hash passwords.
+    pub hashing: Arc<HashPool>,
     /// The channel to otp-api.
     pub otp: Outgoing,
     /// Tells the relays that a commit left something for them.
@@ -41,6 +56,7 @@ pub struct App {
 pub struct OutboxWake {
     pub(crate) events: Arc<Notify>,
     pub(crate) mail: Arc<Notify>,
+    pub(crate) notices: Arc<Notify>,
 }
 
 impl OutboxWake {
@@ -48,5 +64,6 @@ impl OutboxWake {
     pub fn notify_one(&self) {
         self.events.notify_one();
         self.mail.notify_one();
+        self.notices.notify_one();
     }
 }

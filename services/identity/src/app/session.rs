@@ -10,11 +10,9 @@ use uuid::Uuid;
 
 use super::App;
 use super::events::{self, EventDraft};
+use crate::domain::token;
 use crate::store::sessions::{self, Stage};
 use crate::store::users::{self, Status};
-
-/// Prefix of session tokens.
-pub const TOKEN_PREFIX: &str = "sps_";
 
 /// Why a call that needs a session is refused.
 #[derive(Debug, thiserror::Error)]
@@ -80,7 +78,7 @@ impl SessionContext {
 /// a minute.
 pub async fn authenticate(app: &App, caller: &Caller) -> Result<SessionContext, SessionRefusal> {
     let token = caller.bearer.as_ref().ok_or(SessionRefusal::Required)?;
-    let hash = token_hash(token.expose());
+    let hash = token::hash_of(token::SESSION, token.expose()).ok_or(SessionRefusal::Expired)?;
     let now = app.clock.now_ms();
     let settings = &app.settings.sessions;
     let found = sessions::Entity::find()
@@ -136,7 +134,7 @@ pub async fn renew(
     context: &SessionContext,
     renewal: Renewal,
 ) -> Result<Secret, SessionRefusal> {
-    let token = new_token(TOKEN_PREFIX);
+    let token = new_token(token::SESSION);
     let old = &context.session;
     let now = app.clock.now_ms();
     let changed = sessions::Entity::update_many()

@@ -1,7 +1,17 @@
 //! Tables, queries and migrations.
 
+pub mod browsers;
+pub mod challenges;
+pub mod factors;
+pub mod guesses;
+pub mod links;
 pub mod migrations;
+pub mod passwords;
+pub mod pending_enrolments;
+pub mod recovery_codes;
+pub mod second_steps;
 pub mod sessions;
+pub mod used_challenges;
 pub mod users;
 
 pub use migrations::Migrator;

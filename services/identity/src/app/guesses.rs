@@ -1,0 +1,225 @@
+//! Guesses for a password are reserved before hashing and settled after it. A reservation that was
+//! not settled stays a failure: attempts never fail open.
+//!
+//! Counted are: the failures of an address within a window; per subject (an e-mail, known or not)
+//! and network, failures in a row with growing waits; and all failures of a subject. A remembered
+//! browser has a network of its own and does not meet the count of all, so that nobody else's
+//! failures keep it out.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use sallyport_chassis::{Caller, Secret};
+use sallyport_sql::StoreError;
+use sea_orm::ConnectionTrait;
+use uuid::Uuid;
+
+use super::App;
+use crate::domain::guesses::{DelayRule, network, source};
+use crate::store::guesses::{self, NetworkCount};
+
+/// Races for one row that are tried again before the guess is told to wait.
+const RACES: usize = 8;
+
+/// Why a guess may not be made now.
+#[derive(Debug, thiserror::Error)]
+pub enum GuessRefusal {
+    /// The next guess is open after this.
+    #[error("the next guess must wait")]
+    Delayed(Duration),
+    /// Too many failures in all: only a remembered browser or a reset link gets in.
+    #[error("closed after too many failures")]
+    Closed,
+    /// The store is in trouble, so nothing can be counted.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Whose guesses are counted.
+#[derive(Debug)]
+pub struct Subject {
+    key: String,
+    network_key: String,
+    address_key: String,
+    remembered: bool,
+}
+
+impl Subject {
+    /// Sign-ins for an e-mail, in the form of `Email::for_counting`.
+    pub fn email(app: &App, email: &str, caller: &Caller) -> Self {
+        Self::new(app, &[b"guess.email", email.as_bytes()], caller.client_ip)
+    }
+
+    /// Confirmations by somebody who holds a session of the user; others cannot reach this count.
+    pub fn confirmation(app: &App, user_id: Uuid, caller: &Caller) -> Self {
+        Self::new(
+            app,
+            &[b"guess.confirm", user_id.as_bytes()],
+            caller.client_ip,
+        )
+    }
+
+    fn new(app: &App, parts: &[&[u8]], address: Option<IpAddr>) -> Self {
+        let lookup = &app.lookup;
+        Self {
+            key: lookup.lookup(parts),
+            network_key: lookup.lookup(&[b"guess.network", network(address).as_bytes()]),
+            address_key: lookup.lookup(&[b"guess.address", source(address).as_bytes()]),
+            remembered: false,
+        }
+    }
+
+    /// Counts for this browser, which the user had remembered, instead of its network.
+    pub fn remembered(mut self, app: &App, browser_token: &Secret) -> Self {
+        self.network_key = app
+            .lookup
+            .lookup(&[b"guess.browser", browser_token.expose().as_bytes()]);
+        self.remembered = true;
+        self
+    }
+}
+
+/// A guess that counts as a failure until it is settled.
+#[derive(Debug)]
+pub struct Reservation {
+    subject: Subject,
+    before: Option<NetworkCount>,
+    after: NetworkCount,
+    /// All failures with this one; `None` for a remembered browser.
+    total: Option<i32>,
+}
+
+/// Refuses an address with too many failures in the window, before anything else is done.
+pub async fn check_address(app: &App, subject: &Subject) -> Result<(), GuessRefusal> {
+    let settings = &app.settings.guesses;
+    let now = app.clock.now_ms();
+    let until = guesses::address_waits_until(
+        app.database.connection(),
+        &subject.address_key,
+        settings.address_failures,
+        ms(settings.address_window),
+        now,
+    )
+    .await?;
+    match until {
+        None => Ok(()),
+        Some(until) => Err(GuessRefusal::Delayed(wait(until - now))),
+    }
+}
+
+/// Counts the guess as a failure, or refuses it.
+pub async fn reserve(app: &App, subject: Subject) -> Result<Reservation, GuessRefusal> {
+    let settings = &app.settings.guesses;
+    let rule = DelayRule {
+        from: settings.delay_from_failure,
+        first: settings.first_delay,
+        longest: settings.longest_delay,
+    };
+    let now = app.clock.now_ms();
+    let txn = app.database.begin().await?;
+    let mut moved = None;
+    for _ in 0..RACES {
+        let before = guesses::network(&txn, &subject.key, &subject.network_key).await?;
+        let count = before.unwrap_or_default();
+        if count.open_at > now {
+            return Err(GuessRefusal::Delayed(wait(count.open_at - now)));
+        }
+        if subject.remembered && i64::from(count.failures) >= i64::from(settings.closed_at_failures)
+        {
+            return Err(GuessRefusal::Closed);
+        }
+        let failures = count.failures.saturating_add(1);
+        let delay = rule.after(u32::try_from(failures).unwrap_or(u32::MAX));
+        let after = NetworkCount {
+            failures,
+            open_at: if delay.is_zero() { 0 } else { now + ms(delay) },
+        };
+        if guesses::move_network(&txn, &subject.key, &subject.network_key, before, after, now)
+            .await?
+        {
+            moved = Some((before, after));
+            break;
+        }
+    }
+    let Some((before, after)) = moved else {
+        return Err(GuessRefusal::Delayed(Duration::from_secs(1)));
+    };
+    let total = if subject.remembered {
+        None
+    } else {
+        let limit = settings.closed_at_failures;
+        match guesses::reserve_subject(&txn, &subject.key, limit, now).await? {
+            None => return Err(GuessRefusal::Closed),
+            total => total,
+        }
+    };
+    txn.commit().await.map_err(StoreError::from)?;
+    Ok(Reservation {
+        subject,
+        before,
+        after,
+        total,
+    })
+}
+
+impl Reservation {
+    /// The guess was wrong: the reservation stays, and the address has failed once more. True where
+    /// this failure closed the subject.
+    pub async fn failed(&self, txn: &impl ConnectionTrait, app: &App) -> Result<bool, StoreError> {
+        let settings = &app.settings.guesses;
+        guesses::count_address(
+            txn,
+            &self.subject.address_key,
+            ms(settings.address_window),
+            app.clock.now_ms(),
+        )
+        .await?;
+        let limit = i64::from(settings.closed_at_failures);
+        Ok(self.total.is_some_and(|total| i64::from(total) >= limit))
+    }
+
+    /// The guess was right: the failures of this network are forgotten, and of all networks too
+    /// unless a remembered browser got in past them.
+    pub async fn succeeded(&self, txn: &impl ConnectionTrait) -> Result<(), StoreError> {
+        guesses::clear_network(txn, &self.subject.key, &self.subject.network_key).await?;
+        if !self.subject.remembered {
+            guesses::clear_subject(txn, &self.subject.key).await?;
+        }
+        Ok(())
+    }
+
+    /// The guess was not judged at all.
+    pub async fn give_back(self, app: &App) -> Result<(), StoreError> {
+        let txn = app.database.begin().await?;
+        let before = self.before.unwrap_or_default();
+        let Subject {
+            key, network_key, ..
+        } = &self.subject;
+        let now = app.clock.now_ms();
+        let restored =
+            guesses::move_network(&txn, key, network_key, Some(self.after), before, now).await?;
+        // Where the count moved on meanwhile, this guess stays in it.
+        if restored && self.total.is_some() {
+            guesses::give_back_subject(&txn, key).await?;
+        }
+        txn.commit().await?;
+        Ok(())
+    }
+}
+
+/// A reset link was used: the e-mail starts anew, everywhere.
+pub async fn clear(txn: &impl ConnectionTrait, app: &App, email: &str) -> Result<(), StoreError> {
+    for key in app.lookup.lookups(&[b"guess.email", email.as_bytes()]) {
+        guesses::clear_networks(txn, &key).await?;
+        guesses::clear_subject(txn, &key).await?;
+    }
+    Ok(())
+}
+
+fn ms(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}
+
+fn wait(ms: i64) -> Duration {
+    Duration::from_millis(u64::try_from(ms).unwrap_or(0))
+}

@@ -1,0 +1,321 @@
+//! Mail by way of the outbox: what is to be said lies there, and the words, and the token of a link,
+//! are made when it is sent. So no token lies in the outbox, and asking for a reset does the same
+//! work whether or not the address is known.
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use futures::StreamExt;
+use jiff::Timestamp;
+use sallyport_chassis::keyring::{new_token, token_hash};
+use sallyport_chassis::{Secret, clock};
+use sallyport_proto::admin::v1::EventResult;
+use sallyport_sql::StoreError;
+use sallyport_sql::outbox::{self, Relay, Row};
+use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter};
+use serde::{Deserialize, Serialize};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use super::App;
+use super::events::{self, EventDraft};
+use crate::domain::mail_text::{self, Language, Message, Notice};
+use crate::domain::token;
+use crate::ports::{Mail, MailError, MailRoute};
+use crate::store::links::{self, Purpose};
+use crate::store::users::{self, Status};
+
+/// The outbox topic of mails.
+pub const TOPIC: &str = "mail";
+/// Mails that are handed over at a time: a full batch stays within the relay's lease.
+const AT_ONCE: usize = 8;
+/// The span that `resets_per_hour` counts over.
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// What is to be mailed.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub(super) enum MailJob {
+    /// Somebody asked to reset the password of this address, which may be nobody's.
+    Reset {
+        /// As it is compared.
+        email: String,
+        /// When, unix milliseconds.
+        at: i64,
+        /// From where.
+        client_ip: String,
+        /// With what.
+        user_agent: String,
+        /// In which request.
+        request_id: String,
+    },
+    /// Sign-in was closed for this address, which may be nobody's.
+    SignInClosed {
+        /// As it is compared.
+        email: String,
+    },
+    /// An invitation that was made.
+    Invitation {
+        /// Its row.
+        link_id: Uuid,
+    },
+    /// Something that the user is told of.
+    Notice {
+        /// Who.
+        user_id: Uuid,
+        /// What.
+        notice: Notice,
+        /// When, unix milliseconds.
+        at: i64,
+    },
+}
+
+/// Puts a mail into the outbox. Call `app.outbox_wake.notify_one()` after the commit.
+pub(super) async fn put(
+    txn: &impl ConnectionTrait,
+    app: &App,
+    job: &MailJob,
+) -> Result<(), StoreError> {
+    let payload = serde_json::to_vec(job).map_err(|_| StoreError::Corrupt("a mail job"))?;
+    let id = clock::new_id(&*app.clock);
+    outbox::put(txn, id, TOPIC, payload, app.clock.now_ms()).await
+}
+
+/// Tells a user by mail of a change, in the transaction that makes it. Call
+/// `app.outbox_wake.notify_one()` after the commit.
+pub async fn put_notice(
+    txn: &impl ConnectionTrait,
+    app: &App,
+    user_id: Uuid,
+    notice: Notice,
+) -> Result<(), StoreError> {
+    let at = app.clock.now_ms();
+    put(
+        txn,
+        app,
+        &MailJob::Notice {
+            user_id,
+            notice,
+            at,
+        },
+    )
+    .await
+}
+
+/// Why a row stays in the outbox.
+#[derive(Debug, thiserror::Error)]
+enum Undelivered {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Route(#[from] MailError),
+}
+
+/// Delivers mails until `stop`.
+pub async fn relay(app: App, route: Arc<dyn MailRoute>, stop: CancellationToken) {
+    let relay = Relay::new(
+        app.database.clone(),
+        TOPIC,
+        app.clock.clone(),
+        app.outbox_wake.mail.clone(),
+    );
+    // Rows are acknowledged together. Those that left before another one of the batch failed are
+    // remembered here, so that they do not leave twice.
+    let left: Mutex<HashSet<Uuid>> = Mutex::default();
+    let (app, route, left) = (&app, &route, &left);
+    relay
+        .run(stop, |rows: Vec<Row>| async move {
+            let ids: Vec<Uuid> = rows.iter().map(|row| row.id).collect();
+            let outcomes: Vec<Result<(), Undelivered>> = futures::stream::iter(rows)
+                .map(|row| async move {
+                    if lock(left).contains(&row.id) {
+                        return Ok(());
+                    }
+                    deliver(app, &**route, &row).await?;
+                    lock(left).insert(row.id);
+                    Ok(())
+                })
+                .buffer_unordered(AT_ONCE)
+                .collect()
+                .await;
+            outcomes.into_iter().collect::<Result<(), _>>()?;
+            let mut left = lock(left);
+            for id in ids {
+                left.remove(&id);
+            }
+            Ok::<(), Undelivered>(())
+        })
+        .await;
+}
+
+fn lock(left: &Mutex<HashSet<Uuid>>) -> std::sync::MutexGuard<'_, HashSet<Uuid>> {
+    left.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+async fn deliver(app: &App, route: &dyn MailRoute, row: &Row) -> Result<(), Undelivered> {
+    let Ok(job) = serde_json::from_slice::<MailJob>(&row.payload) else {
+        // A row of a release that is gone; keeping it would help nobody.
+        tracing::error!(row = %row.id, "a mail job cannot be read and is dropped");
+        return Ok(());
+    };
+    let Some(mail) = write(app, row.id, job).await? else {
+        return Ok(());
+    };
+    match route.send(&mail).await {
+        Ok(()) => {
+            metrics::counter!("mails_sent_total").increment(1);
+            Ok(())
+        }
+        Err(MailError::Refused(source)) => {
+            // Addresses and server texts may be personal: the log has the row's id only.
+            tracing::warn!(row = %row.id, "a mail is refused for good and is dropped");
+            metrics::counter!("mails_refused_total").increment(1);
+            drop(source);
+            Ok(())
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Words the mail of a job; `None` where there is nobody to tell any more.
+async fn write(app: &App, row_id: Uuid, job: MailJob) -> Result<Option<Mail>, StoreError> {
+    match job {
+        MailJob::Reset { .. } => write_reset(app, row_id, job).await,
+        MailJob::SignInClosed { email } => {
+            let user = by_email(app.database.connection(), &email).await?;
+            let at = app.clock.now();
+            Ok(user.map(|user| notice_mail(app, &user, Notice::SignInClosed, at)))
+        }
+        MailJob::Invitation { link_id } => write_invitation(app, link_id).await,
+        MailJob::Notice {
+            user_id,
+            notice,
+            at,
+        } => {
+            let user = users::Entity::find_by_id(user_id)
+                .one(app.database.connection())
+                .await?;
+            Ok(user.map(|user| notice_mail(app, &user, notice, clock::from_ms(at))))
+        }
+    }
+}
+
+async fn write_reset(app: &App, row_id: Uuid, job: MailJob) -> Result<Option<Mail>, StoreError> {
+    let MailJob::Reset {
+        email,
+        at,
+        client_ip,
+        user_agent,
+        request_id,
+    } = job
+    else {
+        return Ok(None);
+    };
+    let settings = &app.settings.links;
+    let expires_at = at + settings.reset.as_millis() as i64;
+    if app.clock.now_ms() >= expires_at {
+        return Ok(None);
+    }
+    let txn = app.database.begin().await?;
+    let Some(user) = by_email(&txn, &email).await? else {
+        return Ok(None);
+    };
+    let before = at - HOUR.as_millis() as i64;
+    if links::count_resets(&txn, user.id, row_id, before).await? >= settings.resets_per_hour {
+        metrics::counter!("password_resets_limited_total").increment(1);
+        return Ok(None);
+    }
+    let token = new_token(token::LINK);
+    links::put_mailed(
+        &txn,
+        links::Model {
+            id: row_id,
+            user_id: user.id,
+            purpose: Purpose::Reset,
+            handed_hash: None,
+            mailed_hash: Some(token_hash(token.expose())),
+            idempotency_key: None,
+            created_at: at,
+            expires_at,
+            used_at: None,
+        },
+    )
+    .await?;
+    let draft = EventDraft {
+        organisation_id: user.organisation_id,
+        kind: "authn_password_reset_request",
+        result: EventResult::Success,
+        // Whoever asks need not be the user.
+        actor: String::new(),
+        target: user.id.to_string(),
+        reason: "",
+        client_ip,
+        user_agent,
+        request_id,
+        details: Vec::new(),
+    };
+    events::record(&txn, app, draft).await?;
+    txn.commit().await?;
+    app.outbox_wake.events.notify_one();
+    Ok(Some(link_mail(
+        app,
+        &user,
+        Purpose::Reset,
+        &token,
+        expires_at,
+    )))
+}
+
+async fn write_invitation(app: &App, link_id: Uuid) -> Result<Option<Mail>, StoreError> {
+    let token = new_token(token::LINK);
+    let txn = app.database.begin().await?;
+    let hash = token_hash(token.expose());
+    let Some(link) = links::set_mailed(&txn, link_id, hash, app.clock.now_ms()).await? else {
+        return Ok(None);
+    };
+    let user = users::Entity::find_by_id(link.user_id).one(&txn).await?;
+    txn.commit().await?;
+    Ok(user.map(|user| link_mail(app, &user, Purpose::Invitation, &token, link.expires_at)))
+}
+
+async fn by_email(
+    connection: &impl ConnectionTrait,
+    email: &str,
+) -> Result<Option<users::Model>, StoreError> {
+    Ok(users::Entity::find()
+        .filter(users::Column::Email.eq(email))
+        .filter(users::Column::Status.eq(Status::Active))
+        .one(connection)
+        .await?)
+}
+
+fn link_mail(
+    app: &App,
+    user: &users::Model,
+    purpose: Purpose,
+    token: &Secret,
+    expires_at: i64,
+) -> Mail {
+    let link = &app.settings.portal_url.link(token.expose());
+    let until = clock::from_ms(expires_at);
+    let message = match purpose {
+        Purpose::Invitation => Message::Invitation { link, until },
+        Purpose::Reset => Message::Reset { link, until },
+    };
+    worded(user, message)
+}
+
+fn notice_mail(app: &App, user: &users::Model, notice: Notice, at: Timestamp) -> Mail {
+    let portal = app.settings.portal_url.as_str();
+    worded(user, Message::Notice { notice, at, portal })
+}
+
+fn worded(user: &users::Model, message: Message<'_>) -> Mail {
+    let text = mail_text::word(Language::of(&user.locale), message);
+    Mail {
+        to: user.email.clone(),
+        subject: text.subject,
+        text: text.body,
+    }
+}

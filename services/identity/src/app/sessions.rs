@@ -1,0 +1,72 @@
+//! What a signed-in user does with sessions.
+
+use sallyport_chassis::Caller;
+use sallyport_sql::StoreError;
+use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder};
+use uuid::Uuid;
+
+use super::App;
+use super::session::{self, SessionContext, SessionRefusal};
+use crate::store::sessions;
+
+/// Ends the caller's session. One that has ended already is no error.
+#[tracing::instrument(skip_all)]
+pub async fn sign_out(app: &App, caller: &Caller) -> Result<(), SessionRefusal> {
+    let context = match session::authenticate(app, caller).await {
+        Ok(context) => context,
+        Err(SessionRefusal::Expired) => return Ok(()),
+        Err(refusal) => return Err(refusal),
+    };
+    end(app, caller, &context, Some(context.session.id)).await?;
+    Ok(())
+}
+
+/// The user's live sessions, newest use first, and which of them is the caller's.
+#[tracing::instrument(skip_all)]
+pub async fn list(
+    app: &App,
+    caller: &Caller,
+) -> Result<(Vec<sessions::Model>, Uuid), SessionRefusal> {
+    let context = session::authenticate(app, caller).await?;
+    context.require_signed_in()?;
+    let now = app.clock.now_ms();
+    let idle = app.settings.sessions.idle.as_millis() as i64;
+    let open = sessions::Entity::find()
+        .filter(sessions::Column::UserId.eq(context.user.id))
+        .filter(sessions::Column::ExpiresAt.gt(now))
+        .filter(sessions::Column::LastUsedAt.gt(now - idle))
+        .order_by_desc(sessions::Column::LastUsedAt)
+        .order_by_desc(sessions::Column::Id)
+        .all(app.database.connection())
+        .await
+        .map_err(StoreError::from)?;
+    Ok((open, context.session.id))
+}
+
+/// Ends one session of the user, or all but the caller's; how many there were.
+#[tracing::instrument(skip_all)]
+pub async fn revoke(
+    app: &App,
+    caller: &Caller,
+    session_id: Option<Uuid>,
+) -> Result<u64, SessionRefusal> {
+    let context = session::authenticate(app, caller).await?;
+    context.require_signed_in()?;
+    Ok(end(app, caller, &context, session_id).await?)
+}
+
+async fn end(
+    app: &App,
+    caller: &Caller,
+    context: &SessionContext,
+    session_id: Option<Uuid>,
+) -> Result<u64, StoreError> {
+    let txn = app.database.begin().await?;
+    let ended = match session_id {
+        Some(id) => u64::from(session::end_one(&txn, app, caller, &context.user, id).await?),
+        None => session::end_others(&txn, app, caller, context).await?,
+    };
+    txn.commit().await?;
+    app.outbox_wake.notify_one();
+    Ok(ended)
+}

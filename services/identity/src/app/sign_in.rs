@@ -1,0 +1,257 @@
+//! The first step: e-mail and password.
+//!
+//! A known and an unknown e-mail take the same path: the same queries, the same hash, the same rows
+//! written, the same answer.
+
+use std::time::Duration;
+
+use sallyport_chassis::keyring::new_token;
+use sallyport_chassis::{Caller, Secret, clock};
+use sallyport_proto::admin::v1::EventResult;
+use sallyport_sql::StoreError;
+use sea_orm::ActiveValue::Set;
+use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter};
+use uuid::Uuid;
+
+use super::events::{self, EventDraft};
+use super::guesses::{self, GuessRefusal, Reservation, Subject};
+use super::hashing::{self, HashError, Verdict, Waiting};
+use super::mail::{self, MailJob};
+use super::{App, second_step};
+use crate::domain::email::Email;
+use crate::domain::password::Password;
+use crate::domain::token;
+use crate::store::passwords::{self, NewHash};
+use crate::store::sessions::{self, Stage};
+use crate::store::users::{self, Status};
+
+/// Why nobody was let in.
+#[derive(Debug, thiserror::Error)]
+pub enum SignInRefusal {
+    /// E-mail and password do not belong together, or the user may not sign in.
+    #[error("e-mail or password is wrong")]
+    Failed,
+    /// The next guess is open after this.
+    #[error("the next guess must wait")]
+    Delayed(Duration),
+    /// Only a remembered browser or a reset link gets in.
+    #[error("closed after too many failures")]
+    Closed,
+    /// Hashing has too much to do.
+    #[error("hashing is busy")]
+    Busy,
+    /// The store is in trouble.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl From<GuessRefusal> for SignInRefusal {
+    fn from(refusal: GuessRefusal) -> Self {
+        match refusal {
+            GuessRefusal::Delayed(wait) => Self::Delayed(wait),
+            GuessRefusal::Closed => Self::Closed,
+            GuessRefusal::Store(error) => Self::Store(error),
+        }
+    }
+}
+
+/// A session that was opened.
+#[derive(Debug)]
+pub struct Opened {
+    /// Its token; only its hash is kept.
+    pub token: Secret,
+    /// Whether the second step is still asked.
+    pub stage: Stage,
+}
+
+/// Opens a session for whoever knows the password.
+#[tracing::instrument(skip_all)]
+pub async fn sign_in(
+    app: &App,
+    caller: &Caller,
+    email: &str,
+    password: &Secret,
+    browser_token: &Secret,
+) -> Result<Opened, SignInRefusal> {
+    let counted = Email::for_counting(email);
+    let mut subject = Subject::email(app, &counted, caller);
+    guesses::check_address(app, &subject).await?;
+
+    let connection = app.database.connection();
+    let user = find_user(connection, Email::parse(email)).await?;
+    let user_id = user.as_ref().map_or(Uuid::nil(), |user| user.id);
+    let stored = passwords::find(connection, user_id).await?;
+    let remembered = !browser_token.is_empty()
+        && second_step::is_remembered(connection, app, user_id, browser_token).await?;
+    let waiting = if remembered {
+        subject = subject.remembered(app, browser_token);
+        Waiting::Known
+    } else {
+        Waiting::Everybody
+    };
+    let reservation = guesses::reserve(app, subject).await?;
+    let typed = Password::read(password.expose());
+    let code_points = typed.as_ref().map_or(0, Password::code_points);
+    let verdict = match hashing::verify(app, waiting, typed, stored.as_ref()).await {
+        Ok(verdict) => verdict,
+        Err(HashError::Busy) => {
+            reservation.give_back(app).await?;
+            return Err(SignInRefusal::Busy);
+        }
+        Err(HashError::Store(error)) => return Err(error.into()),
+    };
+    let active = user
+        .as_ref()
+        .filter(|user| user.status == Status::Active)
+        .zip(stored);
+    match (verdict, active) {
+        (Verdict::Right(rehashed), Some((user, stored))) => {
+            let browser = remembered.then_some(browser_token);
+            open(
+                app,
+                caller,
+                user,
+                stored,
+                rehashed,
+                &reservation,
+                browser,
+                code_points,
+            )
+            .await
+        }
+        _ => {
+            refuse(app, caller, user.as_ref(), &counted, &reservation).await?;
+            Err(SignInRefusal::Failed)
+        }
+    }
+}
+
+async fn find_user(
+    connection: &impl ConnectionTrait,
+    email: Option<Email>,
+) -> Result<Option<users::Model>, StoreError> {
+    let email = email.as_ref().map_or("", Email::as_str);
+    Ok(users::Entity::find()
+        .filter(users::Column::Email.eq(email))
+        .filter(users::Column::Status.ne(Status::Deleted))
+        .one(connection)
+        .await?)
+}
+
+/// Writes the same for everybody: what nobody's log wants is left out by the relay.
+async fn refuse(
+    app: &App,
+    caller: &Caller,
+    user: Option<&users::Model>,
+    email: &str,
+    reservation: &Reservation,
+) -> Result<(), StoreError> {
+    let txn = app.database.begin().await?;
+    let closed = reservation.failed(&txn, app).await?;
+    let draft = |kind| failure(caller, user, kind);
+    events::record(&txn, app, draft("authn_login_fail")).await?;
+    if closed {
+        events::record(&txn, app, draft("authn_login_lock")).await?;
+        mail::put(
+            &txn,
+            app,
+            &MailJob::SignInClosed {
+                email: email.to_owned(),
+            },
+        )
+        .await?;
+    }
+    txn.commit().await?;
+    app.outbox_wake.notify_one();
+    metrics::counter!("sign_in_failures_total").increment(1);
+    Ok(())
+}
+
+fn failure(caller: &Caller, user: Option<&users::Model>, kind: &'static str) -> EventDraft {
+    let user_id = user.map_or(Uuid::nil(), |user| user.id);
+    EventDraft {
+        organisation_id: user.map_or(Uuid::nil(), |user| user.organisation_id),
+        kind,
+        result: EventResult::Refused,
+        // A wrong password proves nobody's identity.
+        actor: String::new(),
+        target: user_id.to_string(),
+        reason: "sign_in.failed",
+        client_ip: caller
+            .client_ip
+            .map(|ip| ip.to_string())
+            .unwrap_or_default(),
+        user_agent: caller.user_agent.clone(),
+        request_id: caller.request_id.clone(),
+        details: Vec::new(),
+    }
+}
+
+#[allow(
+    clippy::too_many_arguments,
+    reason = "one call, and each is another thing"
+)]
+async fn open(
+    app: &App,
+    caller: &Caller,
+    user: &users::Model,
+    stored: passwords::Model,
+    rehashed: Option<NewHash>,
+    reservation: &Reservation,
+    browser: Option<&Secret>,
+    code_points: usize,
+) -> Result<Opened, SignInRefusal> {
+    let now = app.clock.now_ms();
+    let token = new_token(token::SESSION);
+    let txn = app.database.begin().await?;
+    reservation.succeeded(&txn).await?;
+    if let Some(new) = rehashed {
+        // Another sign-in may have been faster; either hash is of this password.
+        passwords::replace(&txn, &stored, new, stored.changed_at).await?;
+    }
+    let mut asked = second_step::asked_of(&txn, user.id).await?;
+    if let (true, Some(browser)) = (asked, browser) {
+        asked = !second_step::skips_code(&txn, app, user, browser, code_points).await?;
+    }
+    let stage = if asked {
+        Stage::AwaitingSecondFactor
+    } else {
+        Stage::SignedIn
+    };
+    let session_id = clock::new_id(&*app.clock);
+    sessions::Entity::insert(sessions::ActiveModel {
+        id: Set(session_id),
+        user_id: Set(user.id),
+        token_hash: Set(sallyport_chassis::keyring::token_hash(token.expose())),
+        stage: Set(stage),
+        assurance: Set(1),
+        created_at: Set(now),
+        expires_at: Set(now + app.settings.sessions.overall.as_millis() as i64),
+        last_used_at: Set(now),
+        password_at: Set(now),
+        second_factor_at: Set(None),
+        client_ip: Set(caller
+            .client_ip
+            .map(|ip| ip.to_string())
+            .unwrap_or_default()),
+        user_agent: Set(caller.user_agent.clone()),
+        challenge_id: Set(None),
+        challenge_purpose: Set(None),
+        challenge_number: Set(None),
+        challenge_expires_at: Set(None),
+    })
+    .exec_without_returning(&txn)
+    .await
+    .map_err(StoreError::from)?;
+    let next = if asked { "second_factor" } else { "none" };
+    let success = EventDraft::of(caller, user, "authn_login_success")
+        .with("factor", "password")
+        .with("next_step", next);
+    events::record(&txn, app, success).await?;
+    let created = EventDraft::of(caller, user, "session_created").with("session", session_id);
+    events::record(&txn, app, created).await?;
+    txn.commit().await.map_err(StoreError::from)?;
+    app.outbox_wake.notify_one();
+    metrics::counter!("sign_in_successes_total").increment(1);
+    Ok(Opened { token, stage })
+}

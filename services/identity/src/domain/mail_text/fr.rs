@@ -1,0 +1,94 @@
+//! French, as in Canada.
+
+use super::{Message, Notice, Text, instant};
+
+pub(super) fn word(message: Message<'_>) -> Text {
+    match message {
+        Message::Invitation { link, until } => Text {
+            subject: "Choisissez votre mot de passe".to_owned(),
+            body: format!(
+                "Vous êtes invité au portail. Choisissez votre mot de passe ici :\n\n\
+                 {link}\n\n\
+                 Le lien fonctionne une seule fois, jusqu'au {}.\n\n\
+                 Si vous n'attendiez pas ce courriel, vous n'avez rien à faire.\n",
+                instant(until)
+            ),
+        },
+        Message::Reset { link, until } => Text {
+            subject: "Définissez un nouveau mot de passe".to_owned(),
+            body: format!(
+                "Quelqu'un a demandé un nouveau mot de passe pour cette adresse.\n\
+                 Définissez-le ici :\n\n\
+                 {link}\n\n\
+                 Le lien fonctionne une seule fois, jusqu'au {}.\n\n\
+                 Si ce n'était pas vous, vous n'avez rien à faire : votre mot de passe reste\n\
+                 le même.\n",
+                instant(until)
+            ),
+        },
+        Message::Notice { notice, at, portal } => {
+            let (subject, what) = notice_words(notice);
+            Text {
+                subject: subject.to_owned(),
+                body: format!(
+                    "{what}\n\n\
+                     Heure : {}\n\n\
+                     Si ce n'était pas vous, définissez tout de suite un nouveau mot de passe et\n\
+                     avertissez votre administrateur :\n\
+                     {portal}\n",
+                    instant(at)
+                ),
+            }
+        }
+    }
+}
+
+fn notice_words(notice: Notice) -> (&'static str, &'static str) {
+    match notice {
+        Notice::PasswordChanged => (
+            "Votre mot de passe a été modifié",
+            "Le mot de passe de votre compte a été modifié.\nLes autres sessions ont été fermées.",
+        ),
+        Notice::SignInClosed => (
+            "Trop de mots de passe erronés",
+            "Un mot de passe erroné a été donné si souvent pour votre compte que seuls les\n\
+             navigateurs mémorisés peuvent encore se connecter. Pour rouvrir la connexion,\n\
+             utilisez « Mot de passe oublié » sur la page de connexion.",
+        ),
+        Notice::TwoFactorEnabled => (
+            "L'authentification 2FA est activée",
+            "L'authentification à deux facteurs a été activée pour votre compte.",
+        ),
+        Notice::TwoFactorDisabled => (
+            "L'authentification 2FA est désactivée",
+            "L'authentification à deux facteurs a été désactivée pour votre compte.",
+        ),
+        Notice::NumberChanged => (
+            "Vos codes vont à un autre numéro",
+            "Le numéro qui reçoit vos codes a été modifié.",
+        ),
+        Notice::RecoveryCodeUsed => (
+            "Un code de récupération a été utilisé",
+            "Un de vos codes de récupération a été utilisé.",
+        ),
+        Notice::RecoveryCodesRemade => (
+            "Vous avez de nouveaux codes de récupération",
+            "Vos codes de récupération ont été remplacés. Les anciens ne fonctionnent plus.",
+        ),
+        Notice::SecondStepLocked => (
+            "La page du code est verrouillée temporairement",
+            "Des codes erronés ont été donnés pour votre compte après la saisie correcte de\n\
+             votre mot de passe. La deuxième étape est verrouillée temporairement.",
+        ),
+        Notice::SecondStepDisabled => (
+            "Les codes à votre numéro ne connectent plus",
+            "De très nombreux codes erronés ont été donnés pour votre compte. Les codes par\n\
+             message texte sont désactivés; utilisez un code de récupération ou adressez-vous\n\
+             à votre administrateur.",
+        ),
+        Notice::BrowserRemembered => (
+            "Un navigateur est mémorisé",
+            "Un navigateur a été mémorisé pour votre compte : il peut se connecter sans code.",
+        ),
+    }
+}

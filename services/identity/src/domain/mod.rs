@@ -1,0 +1,11 @@
+//! The rules: no I/O, no clock, no framework.
+
+pub mod code_input;
+pub mod email;
+pub mod guesses;
+pub mod hash;
+pub mod mail_text;
+pub mod password;
+pub mod recovery;
+pub mod second_step;
+pub mod token;

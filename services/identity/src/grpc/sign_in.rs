@@ -1,0 +1,141 @@
+//! `sallyport.identity.v1.SignInService`.
+
+use sallyport_chassis::clock::{from_ms, to_proto};
+use sallyport_chassis::{Caller, Refusal, Secret};
+use sallyport_proto::identity::v1::sign_in_service_server::SignInService;
+use sallyport_proto::identity::v1::{
+    GetSessionRequest, GetSessionResponse, ListSessionsRequest, ListSessionsResponse, OpenSession,
+    RevokeSessionsRequest, RevokeSessionsResponse, Session, SessionStage, SignInRequest,
+    SignInResponse, SignOutRequest, SignOutResponse,
+};
+use tonic::{Request, Response, Status};
+use uuid::Uuid;
+
+use crate::app::session::SessionContext;
+use crate::app::{App, session, sessions, sign_in};
+use crate::store::sessions::{Model, Stage};
+
+/// The service.
+pub struct SignIn {
+    app: App,
+}
+
+impl SignIn {
+    /// Over the use cases.
+    pub fn new(app: App) -> Self {
+        Self { app }
+    }
+}
+
+#[tonic::async_trait]
+impl SignInService for SignIn {
+    async fn sign_in(
+        &self,
+        request: Request<SignInRequest>,
+    ) -> Result<Response<SignInResponse>, Status> {
+        let caller = Caller::of(&request)?;
+        let request = request.into_inner();
+        let opened = sign_in::sign_in(
+            &self.app,
+            &caller,
+            &request.email,
+            &Secret::new(request.password),
+            &Secret::new(request.browser_token),
+        )
+        .await?;
+        Ok(Response::new(SignInResponse {
+            session_token: opened.token.expose().to_owned(),
+            stage: stage(opened.stage).into(),
+        }))
+    }
+
+    async fn sign_out(
+        &self,
+        request: Request<SignOutRequest>,
+    ) -> Result<Response<SignOutResponse>, Status> {
+        sessions::sign_out(&self.app, &Caller::of(&request)?).await?;
+        Ok(Response::new(SignOutResponse {}))
+    }
+
+    async fn get_session(
+        &self,
+        request: Request<GetSessionRequest>,
+    ) -> Result<Response<GetSessionResponse>, Status> {
+        let context = session::authenticate(&self.app, &Caller::of(&request)?).await?;
+        Ok(Response::new(GetSessionResponse {
+            session: Some(encode(context)),
+        }))
+    }
+
+    async fn list_sessions(
+        &self,
+        request: Request<ListSessionsRequest>,
+    ) -> Result<Response<ListSessionsResponse>, Status> {
+        let (open, current) = sessions::list(&self.app, &Caller::of(&request)?).await?;
+        Ok(Response::new(ListSessionsResponse {
+            sessions: open
+                .into_iter()
+                .map(|session| encode_open(session, current))
+                .collect(),
+        }))
+    }
+
+    async fn revoke_sessions(
+        &self,
+        request: Request<RevokeSessionsRequest>,
+    ) -> Result<Response<RevokeSessionsResponse>, Status> {
+        let caller = Caller::of(&request)?;
+        let session_id = match request.get_ref().session_id.as_str() {
+            "" => None,
+            // An id of another form names no session of the user, like an unknown one.
+            id => Some(Uuid::try_parse(id).map_err(|_| not_found())?),
+        };
+        let ended = sessions::revoke(&self.app, &caller, session_id).await?;
+        if session_id.is_some() && ended == 0 {
+            return Err(not_found());
+        }
+        Ok(Response::new(RevokeSessionsResponse {
+            ended: u32::try_from(ended).unwrap_or(u32::MAX),
+        }))
+    }
+}
+
+fn not_found() -> Status {
+    Refusal::new(tonic::Code::NotFound, "session.not_found").into()
+}
+
+fn stage(stage: Stage) -> SessionStage {
+    match stage {
+        Stage::AwaitingSecondFactor => SessionStage::AwaitingSecondFactor,
+        Stage::SignedIn => SessionStage::SignedIn,
+    }
+}
+
+fn encode(context: SessionContext) -> Session {
+    let SessionContext { session, user, .. } = context;
+    let at = |ms| Some(to_proto(from_ms(ms)));
+    Session {
+        session_id: session.id.to_string(),
+        user_id: user.id.to_string(),
+        organisation_id: user.organisation_id.to_string(),
+        stage: stage(session.stage).into(),
+        permissions: user.permissions(),
+        assurance: u32::try_from(session.assurance).unwrap_or(1),
+        password_at: at(session.password_at),
+        second_factor_at: session.second_factor_at.and_then(at),
+        expires_at: at(session.expires_at),
+        email: user.email,
+        locale: user.locale,
+    }
+}
+
+fn encode_open(session: Model, current: Uuid) -> OpenSession {
+    OpenSession {
+        session_id: session.id.to_string(),
+        created_at: Some(to_proto(from_ms(session.created_at))),
+        last_used_at: Some(to_proto(from_ms(session.last_used_at))),
+        client_ip: session.client_ip,
+        user_agent: session.user_agent,
+        current: session.id == current,
+    }
+}
