@@ -117,7 +117,7 @@ service() { # NAME BINARY: with its own environment, certificate and log
     (
         export SALLYPORT__TELEMETRY__LOG=info SALLYPORT__TELEMETRY__LOG_FORMAT=json
         case $name in
-            gateway) ;;
+            gateway | account-admin) ;;
             *) export SALLYPORT__KEYS__FOLDER=$root/keys ;;
         esac
         tls() { # PREFIX
@@ -180,7 +180,8 @@ name = "local-smsc"
 host = "127.0.0.1"
 port = $smsc_port
 system_id = "sallyport"
-password = "sallyport"
+password = "secret"
+source = "Sallyport"
 TOML
 }
 

@@ -1,6 +1,8 @@
 //! The whole system, started for a test: embedded, or on PostgreSQL, Redis, RabbitMQ and a carrier
 //! that somebody else wrote. The same services, the same front door; only three URLs differ.
 
+pub mod processes;
+
 use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
@@ -155,7 +157,7 @@ fn smpp_route(smsc: &ForeignSmsc) -> Result<String> {
     let (host, port) = address.rsplit_once(':').context("an address without port")?;
     Ok(format!(
         "[[otp.routes]]\nkind = \"smpp\"\nname = \"foreign\"\nhost = \"{host}\"\nport = {port}\n\
-         system_id = \"sallyport\"\npassword = \"secret\"\n"
+         system_id = \"sallyport\"\npassword = \"secret\"\nsource = \"Sallyport\"\n"
     ))
 }
 

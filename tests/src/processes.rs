@@ -1,0 +1,256 @@
+//! Every service as its own process with mutual TLS, on PostgreSQL, Redis, RabbitMQ and a carrier
+//! that somebody else wrote: what `make up` runs, on free ports, for tests that need real processes.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, ensure};
+use sallyport_testkit::{
+    ForeignSmsc, Port, Postgres, Process, RabbitMq, Ready, Redis, SmscOptions, target_folder,
+};
+
+/// The processes. Dropping it kills them all.
+pub struct Processes {
+    /// identity
+    pub identity: Process,
+    /// otp-api
+    pub otp_api: Process,
+    /// The dispatchers.
+    pub dispatchers: Vec<Process>,
+    /// account-admin
+    pub account_admin: Process,
+    /// The gateway.
+    pub gateway: Process,
+    /// The carrier.
+    pub smsc: ForeignSmsc,
+    /// PostgreSQL of its own.
+    pub postgres: Postgres,
+    /// Redis of its own.
+    pub redis: Redis,
+    /// RabbitMQ of its own.
+    pub rabbitmq: RabbitMq,
+    /// The portal's address.
+    pub portal: String,
+    identity_port: Port,
+    account_admin_port: Port,
+    _ports: Vec<Port>,
+    folder: tempfile::TempDir,
+}
+
+/// An invited user.
+pub struct Invited {
+    /// The e-mail to sign in with.
+    pub email: String,
+    /// `spl_…`
+    pub link_token: String,
+}
+
+impl Processes {
+    /// Starts everything; `settings` are more variables for every service (`OTP__RESEND_SECONDS`).
+    pub async fn start(settings: &[(&str, &str)]) -> Result<Self> {
+        let folder = tempfile::tempdir()?;
+        make_certificates(folder.path()).await?;
+        let (postgres, redis, rabbitmq, smsc) = tokio::try_join!(
+            Postgres::start(),
+            Redis::start(),
+            RabbitMq::start(),
+            ForeignSmsc::start(SmscOptions::default()),
+        )?;
+        let ports = [Port::take()?, Port::take()?, Port::take()?, Port::take()?];
+        let [identity_port, otp_port, account_admin_port, gateway_port] = ports;
+        let portal = format!("http://localhost:{}", gateway_port.number());
+        let services = Services {
+            folder: folder.path(),
+            settings,
+            database: postgres.create_database("sallyport").await?,
+            redis: redis.url(),
+            rabbitmq: rabbitmq.url(),
+            route: crate::smpp_route(&smsc)?,
+            portal: portal.clone(),
+            identity: identity_port.number(),
+            otp: otp_port.number(),
+            account_admin: account_admin_port.number(),
+            gateway: gateway_port.number(),
+        };
+        let otp_api = services.otp_api().await?;
+        let identity = services.identity().await?;
+        let account_admin = services.account_admin().await?;
+        let dispatchers = vec![services.dispatcher().await?];
+        let gateway = services.gateway().await?;
+        Ok(Self {
+            identity,
+            otp_api,
+            dispatchers,
+            account_admin,
+            gateway,
+            smsc,
+            postgres,
+            redis,
+            rabbitmq,
+            portal,
+            identity_port,
+            account_admin_port,
+            _ports: vec![otp_port, gateway_port],
+            folder,
+        })
+    }
+
+    /// `localhost:PORT` of identity.
+    pub fn identity_address(&self) -> String {
+        format!("localhost:{}", self.identity_port.number())
+    }
+
+    /// A file of the certificate folder, e.g. `ca.pem` or `gateway.key`.
+    pub fn certificate(&self, name: &str) -> PathBuf {
+        self.folder.path().join("certs").join(name)
+    }
+
+    /// Makes an organisation with `sallyportctl`, as an operator does, and gives its administrator.
+    pub async fn organisation(&self, name: &str, email: &str) -> Result<Invited> {
+        let url = format!("https://localhost:{}", self.account_admin_port.number());
+        let path = |name: &str| self.certificate(name).display().to_string();
+        let output = tokio::process::Command::new(target_folder().join("debug/sallyportctl"))
+            .args(["--output", "json", "org", "create", "--url", &url])
+            .args(["--cert", &path("operator.pem"), "--key", &path("operator.key")])
+            .args(["--ca", &path("ca.pem"), "--name", name, "--email", email])
+            .args(["--first-name", "First", "--last-name", "Administrator"])
+            .args(["--idempotency-key", &format!("organisation-{name}")])
+            .output()
+            .await?;
+        ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let made: serde_json::Value = serde_json::from_slice(&output.stdout)?;
+        let link = made[0]["link"].as_str().context("no link")?;
+        let (_, link_token) = link.rsplit_once('/').context("no token")?;
+        Ok(Invited { email: email.to_owned(), link_token: link_token.to_owned() })
+    }
+}
+
+struct Services<'a> {
+    folder: &'a Path,
+    settings: &'a [(&'a str, &'a str)],
+    database: String,
+    redis: String,
+    rabbitmq: String,
+    route: String,
+    portal: String,
+    identity: u16,
+    otp: u16,
+    account_admin: u16,
+    gateway: u16,
+}
+
+impl Services<'_> {
+    async fn identity(&self) -> Result<Process> {
+        let mut variables = vec![
+            ("DATABASE__URL".to_owned(), self.database.clone()),
+            ("KEYS__FOLDER".to_owned(), self.path("keys")),
+            ("IDENTITY__PORTAL_URL".to_owned(), self.portal.clone()),
+        ];
+        variables.extend(self.listen("identity", self.identity));
+        variables.extend(self.peer("identity", "OTP_API", self.otp));
+        variables.extend(self.peer("identity", "ACCOUNT_ADMIN", self.account_admin));
+        self.run("identity", "IDENTITY__", variables, tcp(self.identity)).await
+    }
+
+    async fn account_admin(&self) -> Result<Process> {
+        let mut variables = vec![("DATABASE__URL".to_owned(), self.database.clone())];
+        variables.extend(self.listen("account-admin", self.account_admin));
+        variables.extend(self.peer("account-admin", "IDENTITY", self.identity));
+        self.run("account-admin", "ACCOUNT_ADMIN__", variables, tcp(self.account_admin)).await
+    }
+
+    async fn otp_api(&self) -> Result<Process> {
+        let mut variables = self.backends();
+        variables.extend(self.listen("otp-api", self.otp));
+        self.run("otp-api", "OTP__", variables, tcp(self.otp)).await
+    }
+
+    async fn dispatcher(&self) -> Result<Process> {
+        let ready = Ready::Line("dispatching".to_owned());
+        self.run("sms-dispatcher", "OTP__", self.backends(), ready).await
+    }
+
+    async fn gateway(&self) -> Result<Process> {
+        let mut variables = vec![
+            ("LISTEN__ADDRESS".to_owned(), format!("127.0.0.1:{}", self.gateway)),
+            ("GATEWAY__PORTAL_URL".to_owned(), self.portal.clone()),
+        ];
+        variables.extend(self.peer("gateway", "IDENTITY", self.identity));
+        variables.extend(self.peer("gateway", "OTP_API", self.otp));
+        variables.extend(self.peer("gateway", "ACCOUNT_ADMIN", self.account_admin));
+        let ready = Ready::Http(format!("http://127.0.0.1:{}/healthz", self.gateway));
+        self.run("gateway", "GATEWAY__", variables, ready).await
+    }
+
+    /// What otp-api and the dispatchers share.
+    fn backends(&self) -> Vec<(String, String)> {
+        vec![
+            ("KEYS__FOLDER".to_owned(), self.path("keys")),
+            ("CHALLENGES__URL".to_owned(), self.redis.clone()),
+            ("QUEUE__URL".to_owned(), self.rabbitmq.clone()),
+        ]
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.folder.join(name).display().to_string()
+    }
+
+    fn listen(&self, name: &str, port: u16) -> Vec<(String, String)> {
+        let mut variables = self.tls(name, "LISTEN");
+        variables.push(("LISTEN__ADDRESS".to_owned(), format!("127.0.0.1:{port}")));
+        variables
+    }
+
+    fn peer(&self, name: &str, section: &str, port: u16) -> Vec<(String, String)> {
+        let mut variables = self.tls(name, &format!("PEERS__{section}"));
+        variables.push((format!("PEERS__{section}__URL"), format!("https://localhost:{port}")));
+        variables
+    }
+
+    fn tls(&self, name: &str, section: &str) -> Vec<(String, String)> {
+        let file = |file: String| self.path(&format!("certs/{file}"));
+        vec![
+            (format!("{section}__TLS__CERT_FILE"), file(format!("{name}.pem"))),
+            (format!("{section}__TLS__KEY_FILE"), file(format!("{name}.key"))),
+            (format!("{section}__TLS__CA_FILE"), file("ca.pem".to_owned())),
+        ]
+    }
+
+    /// Runs a program; `own` is the prefix of the settings that concern it.
+    async fn run(
+        &self,
+        program: &str,
+        own: &str,
+        variables: Vec<(String, String)>,
+        ready: Ready,
+    ) -> Result<Process> {
+        let mut builder = Process::builder(program)?;
+        if own == "OTP__" {
+            let path = builder.folder().join("otp.toml");
+            std::fs::write(&path, &self.route)?;
+            builder = builder.arg("--config").arg(path);
+        }
+        builder = builder.env("SALLYPORT__TELEMETRY__LOG_FORMAT", "json");
+        for (key, value) in variables {
+            builder = builder.env(format!("SALLYPORT__{key}"), value);
+        }
+        for (key, value) in self.settings.iter().filter(|(key, _)| key.starts_with(own)) {
+            builder = builder.env(format!("SALLYPORT__{key}"), value);
+        }
+        builder.start(ready).await.with_context(|| format!("starting {program}"))
+    }
+}
+
+fn tcp(port: u16) -> Ready {
+    Ready::Tcp(([127, 0, 0, 1], port).into())
+}
+
+async fn make_certificates(folder: &Path) -> Result<()> {
+    let status = tokio::process::Command::new(target_folder().join("debug/sallyportctl"))
+        .args(["certs", "--out"])
+        .arg(folder.join("certs"))
+        .status()
+        .await
+        .context("target/debug/sallyportctl: build the programs first (make test does)")?;
+    ensure!(status.success(), "sallyportctl certs failed");
+    Ok(())
+}
