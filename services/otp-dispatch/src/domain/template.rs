@@ -1,0 +1,405 @@
+//! The texts of messages: one file a language, linted at start-up (rule 33).
+
+use anyhow::{Context, Result, ensure};
+use sallyport_chassis::Secret;
+use sallyport_smpp::text::septets;
+use serde::Deserialize;
+
+use super::challenge::Purpose;
+use super::code::Code;
+
+/// Septets of one message.
+const ONE_SEGMENT: usize = 160;
+/// Characters and words that stand before a code, so that the first words of a locked screen's
+/// notification do not show it.
+const CODE_AFTER: (usize, usize) = (20, 4);
+/// The longest host that every text must have room for.
+const LONGEST_HOST: usize = 60;
+
+/// A language in which texts are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Language {
+    /// English.
+    English,
+    /// French.
+    French,
+}
+
+impl Language {
+    /// All languages.
+    pub const ALL: [Self; 2] = [Self::English, Self::French];
+
+    /// The language of a locale such as `fr-CA` (BCP 47); English for one that we have no texts in.
+    pub fn of_locale(locale: &str) -> Self {
+        match locale.split(['-', '_']).next() {
+            Some(language) if language.eq_ignore_ascii_case("fr") => Self::French,
+            _ => Self::English,
+        }
+    }
+
+    fn source(self) -> &'static str {
+        match self {
+            Self::English => include_str!("../../templates/en.toml"),
+            Self::French => include_str!("../../templates/fr.toml"),
+        }
+    }
+
+    /// Letters that a text may have beyond ASCII.
+    fn letters(self) -> &'static str {
+        match self {
+            Self::English => "",
+            Self::French => "éèàù",
+        }
+    }
+}
+
+/// A security notice (rule 40).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Notice {
+    /// Two-factor authentication was switched on.
+    TwoFactorOn,
+    /// It was switched off.
+    TwoFactorOff,
+    /// The confirmed number was changed.
+    NumberChanged,
+    /// A recovery code was used.
+    RecoveryCodeUsed,
+    /// A new set of recovery codes was made.
+    RecoveryCodesRemade,
+    /// Too many wrong codes in a row.
+    FactorLocked,
+    /// A browser is remembered.
+    BrowserRemembered,
+    /// An administrator reset the factors.
+    FactorReset,
+}
+
+impl Notice {
+    /// All notices.
+    pub const ALL: [Self; 8] = [
+        Self::TwoFactorOn,
+        Self::TwoFactorOff,
+        Self::NumberChanged,
+        Self::RecoveryCodeUsed,
+        Self::RecoveryCodesRemade,
+        Self::FactorLocked,
+        Self::BrowserRemembered,
+        Self::FactorReset,
+    ];
+
+    /// The word in metrics and in the hash of a request's body.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::TwoFactorOn => "two_factor_on",
+            Self::TwoFactorOff => "two_factor_off",
+            Self::NumberChanged => "number_changed",
+            Self::RecoveryCodeUsed => "recovery_code_used",
+            Self::RecoveryCodesRemade => "recovery_codes_remade",
+            Self::FactorLocked => "factor_locked",
+            Self::BrowserRemembered => "browser_remembered",
+            Self::FactorReset => "factor_reset",
+        }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    code: CodeTexts,
+    notice: NoticeTexts,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CodeTexts {
+    sign_in: String,
+    enrolment: String,
+    number_change: String,
+    step_up: String,
+}
+
+impl CodeTexts {
+    fn of(&self, purpose: Purpose) -> &str {
+        match purpose {
+            Purpose::SignIn => &self.sign_in,
+            Purpose::Enrolment => &self.enrolment,
+            Purpose::NumberChange => &self.number_change,
+            Purpose::StepUp => &self.step_up,
+        }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NoticeTexts {
+    two_factor_on: String,
+    two_factor_off: String,
+    number_changed: String,
+    recovery_code_used: String,
+    recovery_codes_remade: String,
+    factor_locked: String,
+    browser_remembered: String,
+    factor_reset: String,
+}
+
+impl NoticeTexts {
+    fn of(&self, notice: Notice) -> &str {
+        match notice {
+            Notice::TwoFactorOn => &self.two_factor_on,
+            Notice::TwoFactorOff => &self.two_factor_off,
+            Notice::NumberChanged => &self.number_changed,
+            Notice::RecoveryCodeUsed => &self.recovery_code_used,
+            Notice::RecoveryCodesRemade => &self.recovery_codes_remade,
+            Notice::FactorLocked => &self.factor_locked,
+            Notice::BrowserRemembered => &self.browser_remembered,
+            Notice::FactorReset => &self.factor_reset,
+        }
+    }
+}
+
+/// The texts of a deployment.
+#[derive(Debug)]
+pub struct Templates {
+    host: String,
+    english: File,
+    french: File,
+}
+
+impl Templates {
+    /// Reads and lints every text.
+    ///
+    /// # Errors
+    /// The host is none, or a text breaks a rule; the sentence names it.
+    pub fn load(host: &str) -> Result<Self> {
+        check_host(host)?;
+        let read = |language: Language| -> Result<File> {
+            let file: File =
+                toml::from_str(language.source()).with_context(|| format!("texts {language:?}"))?;
+            lint(&file, language)?;
+            Ok(file)
+        };
+        Ok(Self {
+            host: host.to_owned(),
+            english: read(Language::English)?,
+            french: read(Language::French)?,
+        })
+    }
+
+    fn file(&self, language: Language) -> &File {
+        match language {
+            Language::English => &self.english,
+            Language::French => &self.french,
+        }
+    }
+
+    /// The text of a code.
+    pub fn code(
+        &self,
+        language: Language,
+        purpose: Purpose,
+        reference: &str,
+        code: &Code,
+    ) -> Secret {
+        let template = self.file(language).code.of(purpose);
+        Secret::new(fill(template, &self.host, reference, code.expose()))
+    }
+
+    /// The text of a notice.
+    pub fn notice(&self, language: Language, notice: Notice) -> Secret {
+        Secret::new(fill(
+            self.file(language).notice.of(notice),
+            &self.host,
+            "",
+            "",
+        ))
+    }
+}
+
+fn fill(template: &str, host: &str, reference: &str, code: &str) -> String {
+    template
+        .replace("{host}", host)
+        .replace("{reference}", reference)
+        .replace("{code}", code)
+}
+
+/// A host as browsers compare it: lower-case labels, without scheme, port or path.
+fn check_host(host: &str) -> Result<()> {
+    let label = |label: &str| {
+        !label.is_empty()
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+            && label
+                .bytes()
+                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+    };
+    ensure!(
+        host.len() <= LONGEST_HOST && host.split('.').all(label),
+        "otp.host must be the portal's host name in lower case, without scheme or port, of at most \
+         {LONGEST_HOST} characters"
+    );
+    Ok(())
+}
+
+fn lint(file: &File, language: Language) -> Result<()> {
+    for purpose in Purpose::ALL {
+        let template = file.code.of(purpose);
+        lint_code(template)
+            .and_then(|()| lint_text(template, language))
+            .with_context(|| format!("texts {language:?}, code {}", purpose.name()))?;
+    }
+    for notice in Notice::ALL {
+        let template = file.notice.of(notice);
+        ensure!(
+            template.contains("{host}")
+                && !template.contains("{code}")
+                && !template.contains("{reference}"),
+            "texts {language:?}, notice {}: must name {{host}}, and neither {{code}} nor \
+             {{reference}}",
+            notice.name()
+        );
+        lint_text(template, language)
+            .with_context(|| format!("texts {language:?}, notice {}", notice.name()))?;
+    }
+    Ok(())
+}
+
+fn lint_code(template: &str) -> Result<()> {
+    let (body, last) = template.rsplit_once('\n').context("is one line")?;
+    ensure!(
+        last == "@{host} #{code}",
+        "the last line must be \"@{{host}} #{{code}}\""
+    );
+    ensure!(body.contains("{reference}"), "does not name {{reference}}");
+    let before = body
+        .split_once("{code}")
+        .context("does not name {code} before the last line")?
+        .0;
+    let (characters, words) = CODE_AFTER;
+    ensure!(
+        before.chars().count() >= characters && before.split_whitespace().count() >= words,
+        "{{code}} must stand after {words} words and {characters} characters"
+    );
+    Ok(())
+}
+
+fn lint_text(template: &str, language: Language) -> Result<()> {
+    let longest = fill(template, &"m".repeat(LONGEST_HOST), "WWW", "000000");
+    ensure!(
+        !longest.contains(['{', '}']),
+        "has a brace or an unknown place in braces"
+    );
+    if let Some(foreign) = longest
+        .chars()
+        .find(|c| !c.is_ascii() && !language.letters().contains(*c))
+    {
+        anyhow::bail!("has {foreign:?}, which this language's texts may not have");
+    }
+    let count = septets(&longest).context("leaves the GSM-7 alphabet")?;
+    ensure!(
+        count <= ONE_SEGMENT,
+        "takes {count} septets with a host of {LONGEST_HOST} characters; {ONE_SEGMENT} are one \
+         message"
+    );
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use sallyport_smpp::text::is_gsm7;
+
+    use super::*;
+
+    #[test]
+    fn our_texts_pass() {
+        Templates::load("localhost").unwrap();
+    }
+
+    #[test]
+    fn each_rule_is_linted() {
+        let good = "Reference {reference}: your code is {code}.\n\n@{host} #{code}";
+        let check = |text: &str| {
+            lint_code(text)
+                .and_then(|()| lint_text(text, Language::French))
+                .err()
+                .map(|error| format!("{error:#}"))
+                .unwrap_or_default()
+        };
+        assert_eq!(check(good), "");
+        for (from, to, told) in [
+            ("\n\n@{host} #{code}", "\n\n@{host} #{code}.", "last line"),
+            ("\n\n@{host} #{code}", " @{host} #{code}", "one line"),
+            ("Reference {reference}", "A message to you", "{reference}"),
+            ("your code is {code}.", "your code is below", "{code}"),
+            (
+                "Reference {reference}: your code is {code}.",
+                "{code} {reference}",
+                "words",
+            ),
+            ("your", "your own one {name}", "brace"),
+            ("your", "reçu", "'ç'"),
+            ("your", "ê", "'ê'"),
+            ("your", &"long ".repeat(20), "septets"),
+        ] {
+            let error = check(&good.replace(from, to));
+            assert!(error.contains(told), "{from:?} → {to:?}: {error:?}");
+        }
+        assert!(lint_text("é", Language::English).is_err());
+    }
+
+    #[test]
+    fn a_host_is_a_bare_host() {
+        check_host("portal.example.com").unwrap();
+        let long = format!("{}.example", "a".repeat(60));
+        for host in [
+            "",
+            "https://x.example",
+            "x.example:443",
+            "X.example",
+            "x..example",
+            "-x.example",
+            &long,
+        ] {
+            assert!(check_host(host).is_err(), "{host}");
+        }
+    }
+
+    #[test]
+    fn locales_without_texts_read_english() {
+        assert_eq!(Language::of_locale("fr-CA"), Language::French);
+        assert_eq!(Language::of_locale("FR"), Language::French);
+        for locale in ["", "en-GB", "de", "frr"] {
+            assert_eq!(Language::of_locale(locale), Language::English, "{locale}");
+        }
+    }
+
+    proptest! {
+        /// Whatever is filled in, every text stays one segment and keeps its form.
+        #[test]
+        fn every_text_of_every_deployment_is_one_segment(
+            host in "[a-z0-9]([a-z0-9-]{0,20}[a-z0-9])?(\\.[a-z0-9]{1,12}){0,2}",
+            reference in "[CDHJKMNPRTVWX]{3}",
+            digits in "[0-9]{6}",
+        ) {
+            let templates = Templates::load(&host).unwrap();
+            let code = Code::parse(&digits).unwrap();
+            for language in Language::ALL {
+                for purpose in Purpose::ALL {
+                    let text = templates.code(language, purpose, &reference, &code);
+                    let text = text.expose();
+                    prop_assert!(septets(text).unwrap() <= 160, "{text}");
+                    prop_assert!(text.contains(&reference));
+                    prop_assert!(text.find(&digits).unwrap() >= 20, "{text}");
+                    let last = format!("@{host} #{digits}");
+                    prop_assert_eq!(text.lines().next_back(), Some(last.as_str()));
+                }
+                for notice in Notice::ALL {
+                    let text = templates.notice(language, notice);
+                    let text = text.expose();
+                    prop_assert!(is_gsm7(text) && septets(text).unwrap() <= 160, "{text}");
+                    prop_assert!(text.contains(&host));
+                }
+            }
+        }
+    }
+}
