@@ -55,19 +55,19 @@ impl MessageStore for MemoryStore {
         limit: usize,
     ) -> Result<Vec<QueueMessage>, StoreError> {
         let mut inner = self.lock();
-        let mut due: Vec<(i64, &mut Message)> = inner
+        let mut due: Vec<(i64, &String, &mut Message)> = inner
             .messages
-            .values_mut()
-            .filter_map(|message| match message.stage {
+            .iter_mut()
+            .filter_map(|(id, message)| match message.stage {
                 Stage::Accepting(_, since) if since <= now - ms(older_than) => {
-                    Some((since, message))
+                    Some((since, id, message))
                 }
                 _ => None,
             })
             .collect();
-        due.sort_by_key(|(since, _)| *since);
+        due.sort_by(|(since, id, _), (other, other_id, _)| (since, id).cmp(&(other, other_id)));
         let mut handed = Vec::new();
-        for (_, message) in due.into_iter().take(limit) {
+        for (_, _, message) in due.into_iter().take(limit) {
             if message.deadline_at <= now {
                 message.stage = Stage::Settled(MessageState::Expired);
             } else if let Stage::Accepting(body, since) = &mut message.stage {

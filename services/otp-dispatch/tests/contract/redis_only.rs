@@ -1,0 +1,117 @@
+//! What concerns Redis alone: what it must be, what it is shown, and how it comes back.
+
+use otp_dispatch::ports::StoreError;
+use sallyport_testkit::Redis;
+
+use super::*;
+
+async fn open(server: &Redis) -> anyhow::Result<RedisStore> {
+    RedisStore::open(&SecretUrl::new(server.url()), Duration::from_secs(10)).await
+}
+
+async fn connection(url: &str) -> redis::aio::MultiplexedConnection {
+    redis::Client::open(url)
+        .unwrap()
+        .get_multiplexed_async_connection()
+        .await
+        .unwrap()
+}
+
+#[tokio::test]
+async fn a_server_that_evicts_is_refused() {
+    let server = Redis::start().await.unwrap();
+    open(&server).await.unwrap();
+    let mut admin = connection(&server.url()).await;
+    redis::cmd("CONFIG")
+        .arg(&["SET", "maxmemory-policy", "allkeys-lru"])
+        .exec_async(&mut admin)
+        .await
+        .unwrap();
+    let error = open(&server).await.unwrap_err().to_string();
+    assert!(
+        error.contains("allkeys-lru") && error.contains("noeviction"),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn while_redis_is_away_requests_are_refused_and_afterwards_it_knows_everything() {
+    let mut server = Redis::start().await.unwrap();
+    let store = open(&server).await.unwrap();
+    store.create(new_challenge("c", T0)).await.unwrap();
+    store.verify(attempt("c", false, "r1", T0)).await.unwrap();
+    server.stop().await.unwrap();
+    let error = store
+        .verify(attempt("c", true, "r2", T0))
+        .await
+        .unwrap_err();
+    assert!(matches!(error, StoreError::Unavailable(_)), "{error:?}");
+    server.start_again().await.unwrap();
+    // The connection is made anew and the scripts are loaded anew, without anybody's help.
+    let verdict = loop {
+        match store.verify(attempt("c", false, "r3", T0)).await {
+            Ok(verdict) => break verdict,
+            Err(StoreError::Unavailable(_)) => tokio::task::yield_now().await,
+            Err(other) => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(verdict, Verdict::Wrong { tries_left: 3 });
+    assert_eq!(
+        store.verify(attempt("c", true, "r4", T0)).await.unwrap(),
+        Verdict::Right
+    );
+}
+
+#[tokio::test]
+async fn what_is_kept_goes_away_by_itself() {
+    let stores = super::redis().await;
+    let caps = Scope::ALL.map(|scope| cap(scope, "k", 5, 9)).to_vec();
+    stores
+        .created(NewChallenge {
+            counted: caps,
+            ..new_challenge("c", T0)
+        })
+        .await;
+    stores
+        .messages
+        .receipt("a", "1", otp_dispatch::ports::ReceiptState::Delivered, T0)
+        .await
+        .unwrap();
+    let copy = message("c/1", Some("c"), T0);
+    let claim = stores
+        .messages
+        .claim(&copy, Duration::from_secs(30), T0)
+        .await
+        .unwrap();
+    let otp_dispatch::ports::Claim::Send { fence } = claim else {
+        panic!("{claim:?}")
+    };
+    let (route, carrier_id) = ("a".to_owned(), "2".to_owned());
+    let settle = otp_dispatch::ports::Settle::Accepted { route, carrier_id };
+    assert!(
+        stores
+            .messages
+            .settle("c/1", fence, settle, T0)
+            .await
+            .unwrap()
+    );
+
+    let mut admin = connection(&stores._redis.as_ref().unwrap().url).await;
+    let keys: Vec<String> = redis::cmd("KEYS")
+        .arg("*")
+        .query_async(&mut admin)
+        .await
+        .unwrap();
+    assert_eq!(keys.len(), 10, "{keys:?}");
+    for key in keys {
+        let ttl: i64 = redis::cmd("PTTL")
+            .arg(&key)
+            .query_async(&mut admin)
+            .await
+            .unwrap();
+        assert!(
+            ttl > 9 * MINUTE && ttl < 26 * 60 * MINUTE,
+            "{key} lives for {ttl} ms"
+        );
+    }
+}
