@@ -7,7 +7,7 @@ use sallyport_tests::processes::Processes;
 async fn python_and_typescript_walk_sign_in_enrolment_resend_and_lock() -> Result<()> {
     let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let processes = Processes::start(&[]).await?;
-    let script = root.join("target/clients/typescript/walk.js");
+    let script = root.join("tests/clients/typescript/dist/walk.js");
     let walks: [(&str, &str, Vec<std::ffi::OsString>); 2] = [
         (
             "python",
@@ -21,7 +21,7 @@ async fn python_and_typescript_walk_sign_in_enrolment_resend_and_lock() -> Resul
     ];
     for (name, number, command) in walks {
         let user = processes.organisation(name, &format!("admin@{name}.example")).await?;
-        let sms = format!("{}/messages", processes.smsc.http());
+        let sms = processes.smsc.url("/messages");
         let output = tokio::process::Command::new(&command[0])
             .args(&command[1..])
             .env("SALLYPORT_PROTO", root.join("proto"))
