@@ -1,1 +1,112 @@
-//! gateway.
+//! The gateway: the portal's pages for browsers and the JSON API for programs. It owns nothing and
+//! calls identity, otp-api and account-admin.
+
+mod api;
+mod assets;
+mod clients;
+mod config;
+mod csrf;
+mod guard;
+mod headers;
+mod moment;
+mod pages;
+mod problem;
+mod refusals;
+mod serve;
+mod session;
+mod twice;
+mod visitor;
+mod words;
+
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use axum::Router;
+use sallyport_chassis::channel::{Outgoing, connect};
+use sallyport_chassis::config::Profile;
+use sallyport_chassis::{Clock, SystemClock};
+use tokio_util::sync::CancellationToken;
+
+use crate::clients::Clients;
+pub use crate::config::{Config, Listen, Network, PROCESS, Peers, PublicTls, SETTINGS, Settings};
+
+/// What the gateway stands on: its socket, the time, and channels to the three services, on which
+/// it is known as the service "gateway".
+pub struct Wiring {
+    /// The bound public socket.
+    pub http: tokio::net::TcpListener,
+    /// Where the time comes from.
+    pub clock: Arc<dyn Clock>,
+    /// A channel to identity.
+    pub identity: Outgoing,
+    /// A channel to otp-api.
+    pub otp: Outgoing,
+    /// A channel to account-admin.
+    pub admin: Outgoing,
+}
+
+/// What every handler sees.
+pub(crate) struct App {
+    settings: Settings,
+    profile: Profile,
+    /// `scheme://host[:port]` of the portal, as browsers write it in `Origin`.
+    origin: String,
+    clock: Arc<dyn Clock>,
+    clients: Clients,
+    twice: twice::Twice,
+    stop: CancellationToken,
+}
+
+/// Serves pages and API until `stop`.
+pub async fn run(config: Config, wiring: Wiring, stop: CancellationToken) -> Result<()> {
+    config.check()?;
+    let tls = config.gateway.tls.as_ref().map(serve::tls).transpose()?;
+    let connections = config.gateway.max_connections as usize;
+    let app = Arc::new(App {
+        origin: config.gateway.url()?.origin().ascii_serialization(),
+        settings: config.gateway,
+        profile: config.profile,
+        clock: wiring.clock,
+        clients: Clients::new(wiring.identity, wiring.otp, wiring.admin),
+        twice: twice::Twice::default(),
+        stop: stop.clone(),
+    });
+    serve::serve(wiring.http, tls, connections, router(&app), stop).await
+}
+
+fn router(app: &Arc<App>) -> Router {
+    let opened = axum::middleware::from_fn_with_state(app.clone(), visitor::open);
+    Router::new()
+        .merge(pages::router(app))
+        .nest("/api/v1", api::router(app))
+        .merge(assets::router())
+        .route("/healthz", axum::routing::get(|| async { "ok\n" }))
+        .layer(opened)
+}
+
+/// Runs the gateway as a process of its own: telemetry, socket, channels, signals.
+pub async fn serve(config: Config) -> Result<()> {
+    let telemetry = config.telemetry.as_ref().context("[telemetry] is missing")?;
+    let peers = config.peers.as_ref().context("[peers] is missing")?;
+    let listen = config.listen.as_ref().context("[listen] is missing")?;
+    let telemetry = (
+        sallyport_chassis::telemetry::start("gateway", telemetry)?,
+        telemetry.metrics_address.clone(),
+    );
+    let http = tokio::net::TcpListener::bind(listen.address)
+        .await
+        .with_context(|| format!("listen.address {} cannot be bound", listen.address))?;
+    let stop = sallyport_chassis::supervise::stop_on_signals()?;
+    if !telemetry.1.is_empty() {
+        telemetry.0.serve_metrics(&telemetry.1, stop.clone()).await?;
+    }
+    let wiring = Wiring {
+        http,
+        clock: Arc::new(SystemClock),
+        identity: connect(&peers.identity)?,
+        otp: connect(&peers.otp_api)?,
+        admin: connect(&peers.account_admin)?,
+    };
+    tracing::info!(portal = config.gateway.portal_url, "serving");
+    run(config, wiring, stop).await
+}

@@ -1,0 +1,171 @@
+//! How far the message is: framed and refreshing itself without script, as server-sent events with.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use askama::Template;
+use axum::extract::State as Shared;
+use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::response::{IntoResponse, Response};
+use futures::{Stream, StreamExt, stream};
+use http::{HeaderValue, StatusCode, header};
+use sallyport_chassis::clock::from_proto;
+use sallyport_proto::identity::v1::{
+    Challenge, GetSessionRequest, MessageState, WatchChallengeRequest,
+};
+use serde::Serialize;
+
+use super::{frame, words_of};
+use crate::App;
+use crate::assets;
+use crate::headers::FRAMED_POLICY;
+use crate::moment::wait;
+use crate::problem::Problem;
+use crate::visitor::Visitor;
+use crate::words::Words;
+
+/// The part of a code's life, in seconds before its end, in which the page warns.
+const WARNING: u64 = 150;
+
+/// What the code page shows of a challenge, and what it is told at each change.
+#[derive(Debug, Serialize)]
+pub(crate) struct State {
+    /// In words.
+    pub text: String,
+    /// How many of the three steps are done.
+    pub steps: u8,
+    /// The message will not come.
+    pub failed: bool,
+    /// The state will not change any more.
+    pub settled: bool,
+    /// Seconds until Resend opens; 0: open.
+    pub resend_in: u64,
+    /// Seconds left of the code's life.
+    pub expires_in: u64,
+    /// Sends left.
+    pub sends_left: u32,
+    /// The sentence on tries, from the third wrong one on; else empty.
+    pub tries: String,
+}
+
+impl State {
+    /// The state of a challenge as it is now.
+    pub(crate) fn of(app: &App, w: Words, challenge: &Challenge) -> Self {
+        let (text, steps) = match challenge.message_state() {
+            MessageState::Queued | MessageState::Unspecified => (w.state_queued(), 1),
+            MessageState::Submitted => (w.state_submitted(), 2),
+            MessageState::Delivered => (w.state_delivered(), 3),
+            MessageState::Failed => (w.state_failed(), 0),
+            MessageState::Expired => (w.state_expired(), 0),
+            MessageState::Suppressed => (w.state_suppressed(), 0),
+            MessageState::OutcomeUnknown => (w.state_unknown(), 0),
+        };
+        Self {
+            text: text.to_owned(),
+            steps,
+            failed: steps == 0,
+            settled: steps == 0 || steps == 3,
+            // A message whose fate is unknown, or that failed, may be sent again at once.
+            resend_in: Self::seconds(app, &challenge.resend_at),
+            expires_in: Self::seconds(app, &challenge.expires_at),
+            sends_left: challenge.sends_left,
+            tries: match challenge.tries_left {
+                1 => w.tries_left_one().to_owned(),
+                2 => w.tries_left(2),
+                _ => String::new(),
+            },
+        }
+    }
+
+    /// Seconds until an instant, rounded up; 0 where it has passed or is not set.
+    pub(crate) fn seconds(app: &App, stamp: &Option<prost_types::Timestamp>) -> u64 {
+        let Some(instant) = stamp.as_ref().and_then(from_proto) else {
+            return 0;
+        };
+        let left = instant.as_millisecond() - app.clock.now_ms();
+        u64::try_from(left).unwrap_or(0).div_ceil(1000)
+    }
+
+    /// The warning in the last part of the code's life; empty before.
+    pub(crate) fn warning(&self, w: &Words) -> String {
+        if self.expires_in > WARNING {
+            String::new()
+        } else {
+            w.code_expires_in(wait(*w, self.expires_in))
+        }
+    }
+
+    /// When Resend opens, in words; empty where it is open.
+    pub(crate) fn resend_words(&self, w: &Words) -> String {
+        if self.resend_in == 0 {
+            String::new()
+        } else {
+            w.resend_in(wait(*w, self.resend_in))
+        }
+    }
+}
+
+#[derive(Template)]
+#[template(path = "code_state.html")]
+struct Framed {
+    w: Words,
+    stylesheet: &'static str,
+    state: Option<State>,
+}
+
+/// The page inside the code page's frame.
+pub(crate) async fn framed(
+    Shared(app): Shared<Arc<App>>,
+    visitor: Visitor,
+) -> Result<Response, Problem> {
+    let session = super::session(&app, &visitor).await?;
+    let w = words_of(&session, &visitor);
+    let challenge = super::code::challenge(&app, &visitor).await?;
+    let template = Framed {
+        w,
+        stylesheet: assets::address("portal.css"),
+        state: challenge.map(|c| State::of(&app, w, &c)),
+    };
+    let mut response = frame::show(StatusCode::OK, &template);
+    response.headers_mut().insert(
+        header::CONTENT_SECURITY_POLICY,
+        HeaderValue::from_static(FRAMED_POLICY),
+    );
+    Ok(response)
+}
+
+/// Events `state` with a [`State`] as JSON, at each change; `end` when the challenge has ended.
+pub(crate) async fn events(
+    Shared(app): Shared<Arc<App>>,
+    visitor: Visitor,
+) -> Result<Response, Problem> {
+    let ask = visitor.ask(GetSessionRequest {});
+    let session = app.clients.sign_in().get_session(ask).await?.into_inner().session;
+    let w = words_of(&session.unwrap_or_default(), &visitor);
+    let watch = visitor.ask(WatchChallengeRequest {});
+    let changes = app.clients.code().watch_challenge(watch).await?.into_inner();
+    let stop = app.stop.clone();
+    let states = changes.map(move |change| match change {
+        Ok(change) => match change.challenge {
+            Some(challenge) => event(&State::of(&app, w, &challenge)),
+            None => end(),
+        },
+        Err(_) => end(),
+    });
+    let stream = states.chain(stream::once(async { end() })).take_until(stop.cancelled_owned());
+    Ok(sse(stream))
+}
+
+fn sse(stream: impl Stream<Item = Event> + Send + 'static) -> Response {
+    let alive = KeepAlive::new().interval(Duration::from_secs(15));
+    Sse::new(stream.map(Ok::<_, Infallible>)).keep_alive(alive).into_response()
+}
+
+fn event(state: &State) -> Event {
+    Event::default().event("state").json_data(state).unwrap_or_else(|_| end())
+}
+
+fn end() -> Event {
+    Event::default().event("end").data("")
+}

@@ -1,0 +1,193 @@
+//! The portal's pages, one file each. They work without script; every changing form goes through
+//! [`crate::guard`], and every answer to one is a redirect, except where a secret is shown once.
+
+mod account;
+mod activity;
+mod code;
+mod code_state;
+mod confirm;
+mod domains;
+mod errors;
+mod forgot;
+pub(crate) mod frame;
+mod inbox;
+mod language;
+mod licences;
+mod link;
+mod number;
+mod password;
+mod recovery;
+mod save;
+mod sessions;
+mod sign_in;
+mod two_factor;
+mod user_add;
+mod user_licence;
+mod users;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::middleware::from_fn_with_state;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use http::{StatusCode, header};
+use sallyport_proto::admin::v1::{GetProfileRequest, Profile, ProfileFields};
+use sallyport_proto::identity::v1::{GetSessionRequest, Session, SessionStage};
+use serde::Deserialize;
+use tonic::Code;
+
+use crate::App;
+use crate::moment::Reading;
+use crate::problem::Problem;
+use crate::session::Cookies;
+use crate::visitor::Visitor;
+use crate::words::{Language, Words};
+
+/// The pages.
+pub(crate) fn router(app: &Arc<App>) -> Router {
+    Router::new()
+        .route("/", get(|| async { redirect("/account") }))
+        .route("/sign-in", get(sign_in::page).post(sign_in::submit))
+        .route("/sign-out", post(sign_in::sign_out))
+        .route("/language", post(language::switch))
+        .route("/code", get(code::page).post(code::verify))
+        .route("/code/send", post(code::send))
+        .route("/code/resend", post(code::resend))
+        .route("/code/cancel", post(code::cancel))
+        .route("/code/state", get(code_state::framed))
+        .route("/code/events", get(code_state::events))
+        .route("/recovery", get(recovery::page).post(recovery::submit))
+        .route("/confirm", get(confirm::page).post(confirm::submit))
+        .route("/account", get(account::page).post(save::submit))
+        .route("/account/number", post(number::confirm))
+        .route("/account/number/check", post(number::check))
+        .route("/account/recovery-codes", post(two_factor::remake))
+        .route("/account/password", get(password::page).post(password::submit))
+        .route("/account/sessions", post(sessions::end))
+        .route("/activity", get(activity::own))
+        .route("/link/{token}", get(link::page).post(link::submit))
+        .route("/forgot", get(forgot::page).post(forgot::submit))
+        .route("/users", get(users::page))
+        .route("/users/add", get(user_add::page).post(user_add::submit))
+        .route("/users/{id}/licence", get(user_licence::page).post(user_licence::submit))
+        .route("/users/{id}/logs", get(activity::of_user))
+        .route("/licences", get(licences::page))
+        .route("/domains", get(domains::page))
+        .route("/dev/inbox", get(inbox::page))
+        .fallback(|| async { Problem::not_found() })
+        .layer(from_fn_with_state(app.clone(), crate::guard::posts))
+        .layer(from_fn_with_state(app.clone(), errors::pages))
+        .with_state(app.clone())
+}
+
+/// A signed-in reader: session and profile.
+pub(crate) struct Reader {
+    /// Who sits at the other end.
+    pub visitor: Visitor,
+    /// The terms of the reader's own language.
+    pub w: Words,
+    /// What identity says of the session.
+    pub session: Session,
+    /// What account-admin says of the user.
+    pub profile: Profile,
+    /// How the reader writes times.
+    pub reading: Reading,
+}
+
+impl Reader {
+    /// What the reader may change himself.
+    pub(crate) fn fields(&self) -> ProfileFields {
+        self.profile.fields.clone().unwrap_or_default()
+    }
+
+    /// Cookies that every page of his sets.
+    pub(crate) fn cookies(&self) -> Cookies {
+        frame::language_cookie(&self.visitor, self.w.language)
+    }
+}
+
+/// The session of a visitor, whatever its stage.
+pub(crate) async fn session(app: &App, visitor: &Visitor) -> Result<Session, Problem> {
+    if visitor.caller.bearer.is_none() {
+        return Err(Problem::refused(Code::Unauthenticated, "session.required"));
+    }
+    let answer = app.clients.sign_in().get_session(visitor.ask(GetSessionRequest {})).await?;
+    answer
+        .into_inner()
+        .session
+        .ok_or(Problem::Failed(Code::Internal))
+}
+
+/// The reader of a page that needs both steps.
+pub(crate) async fn signed_in(app: &App, visitor: &Visitor) -> Result<Reader, Problem> {
+    let mut profiles = app.clients.profile();
+    let (session, profile) = tokio::join!(
+        session(app, visitor),
+        profiles.get_profile(visitor.ask(GetProfileRequest {})),
+    );
+    let session = session?;
+    if awaiting(&session) {
+        return Err(Problem::refused(Code::PermissionDenied, "second_factor_required"));
+    }
+    let profile = profile?
+        .into_inner()
+        .profile
+        .ok_or(Problem::Failed(Code::Internal))?;
+    let fields = profile.fields.clone().unwrap_or_default();
+    let language = Language::from_code(&fields.locale).unwrap_or(visitor.language);
+    Ok(Reader {
+        visitor: visitor.clone(),
+        w: Words::new(language),
+        session,
+        reading: Reading::new(&fields.time_zone, &fields.date_format, language),
+        profile,
+    })
+}
+
+/// Whether the session waits for its second step.
+pub(crate) fn awaiting(session: &Session) -> bool {
+    session.stage() == SessionStage::AwaitingSecondFactor
+}
+
+/// The terms of a session whose profile is not asked for.
+pub(crate) fn words_of(session: &Session, visitor: &Visitor) -> Words {
+    Words::new(Language::from_code(&session.locale).unwrap_or(visitor.language))
+}
+
+/// Goes on to another page of ours.
+pub(crate) fn redirect(path: &str) -> Response {
+    (StatusCode::SEE_OTHER, [(header::LOCATION, path.to_owned())]).into_response()
+}
+
+/// What a page is told by the one before it. Texts are chosen from tables by these, never shown.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Told {
+    /// What was done.
+    pub done: String,
+    /// The reason of what was not.
+    pub why: String,
+    /// Seconds until it may be tried again.
+    pub wait: String,
+    /// Where to go on to.
+    pub next: String,
+    /// What to go on with; see [`two_factor::Go`].
+    pub go: String,
+    /// How many recovery codes are left.
+    pub left: String,
+}
+
+impl Told {
+    /// The sentence of `why`, if it is a reason of ours.
+    pub(crate) fn why(&self, w: Words) -> Option<String> {
+        let mut refusal = sallyport_chassis::Refusal::new(Code::Unknown, self.why.clone());
+        refusal.retry_after = self.wait.parse().ok().map(std::time::Duration::from_secs);
+        crate::refusals::known(w, &refusal)
+    }
+
+    /// The path of `next`, if it is one of ours.
+    pub(crate) fn next(&self) -> &str {
+        crate::session::local(&self.next).unwrap_or_default()
+    }
+}

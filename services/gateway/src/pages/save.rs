@@ -1,0 +1,125 @@
+//! The one Save of My account: everything is validated first, then the profile is stored under its
+//! version, then 2FA is started, switched off or moved.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::response::Response;
+use http::StatusCode;
+use sallyport_chassis::Refusal;
+use sallyport_proto::admin::v1::{ProfileFields, UpdateProfileRequest, ValidateProfileRequest};
+use sallyport_proto::identity::v1::{GetTwoFactorResponse, TwoFactorState};
+use sallyport_proto::otp::v1::ValidateNumberRequest;
+
+use super::account::{self, FIELDS, Typed};
+use super::frame::{self, Errors, Frame};
+use super::two_factor::{Go, Intent, proceed};
+use super::{Reader, redirect, signed_in};
+use crate::App;
+use crate::guard::Form;
+use crate::problem::Problem;
+use crate::visitor::Visitor;
+
+/// The Save.
+pub(crate) async fn submit(
+    State(app): State<Arc<App>>,
+    visitor: Visitor,
+    posted: Form,
+) -> Result<Response, Problem> {
+    let reader = signed_in(&app, &visitor).await?;
+    let factor = account::two_factor(&app, &visitor).await?;
+    let typed = Typed::posted(&posted);
+    let again = async |errors: Errors, code: StatusCode| {
+        let f = Frame::of(&app, &reader, reader.w.my_account()).with_errors(&errors);
+        let mut response = account::form(&app, &reader, &factor, f, &typed, &errors).await?;
+        *response.status_mut() = code;
+        Ok(response)
+    };
+    let fields = match validate(&app, &reader, &factor, &typed).await? {
+        Ok(fields) => fields,
+        Err(errors) => return again(errors, StatusCode::UNPROCESSABLE_ENTITY).await,
+    };
+    if fields != reader.fields() {
+        let request = UpdateProfileRequest { fields: Some(fields.clone()), version: typed.version };
+        if let Err(status) = app.clients.profile().update_profile(visitor.ask(request)).await {
+            let refusal = Problem::from(status).refusal()?;
+            if refusal.reason.starts_with("session.") {
+                return Err(refusal.into());
+            }
+            let code = Problem::from(refusal.clone()).status();
+            return again(Errors::of(reader.w, &refusal, &FIELDS), code).await;
+        }
+    }
+    let language = account::language_of(&fields.locale, &reader);
+    let mut cookies = frame::language_cookie(&visitor, language);
+    let response = match intent(&reader, &factor, &typed, &fields) {
+        None => redirect("/account?done=saved"),
+        Some(intent) => {
+            let go = Go { intent, nonce: posted.nonce().to_owned() };
+            proceed(&app, &visitor, go, &mut cookies).await?
+        }
+    };
+    Ok(frame::with_cookies(response, &cookies))
+}
+
+/// The fields as they will be stored, or every error at once. Changes nothing.
+async fn validate(
+    app: &App,
+    reader: &Reader,
+    factor: &GetTwoFactorResponse,
+    typed: &Typed,
+) -> Result<Result<ProfileFields, Errors>, Problem> {
+    let (w, visitor) = (reader.w, &reader.visitor);
+    let mut errors = Errors::default();
+    let mut fields = typed.fields.clone();
+    let number = std::mem::take(&mut fields.mobile_number);
+    if !number.is_empty() {
+        let request = ValidateNumberRequest { input: number, country: typed.country.clone() };
+        match app.clients.number().validate_number(visitor.ask(request)).await {
+            Ok(answer) => fields.mobile_number = answer.into_inner().e164,
+            Err(status) => {
+                let refusal = named(Problem::from(status).refusal()?);
+                errors.add(w, &refusal, &FIELDS);
+            }
+        }
+    } else if typed.two_factor && factor.state() != TwoFactorState::Disabled {
+        errors.field("mobile_number", w.mobile_required());
+    }
+    let request = ValidateProfileRequest { fields: Some(fields.clone()) };
+    if let Err(status) = app.clients.profile().validate_profile(visitor.ask(request)).await {
+        let refusal = Problem::from(status).refusal()?;
+        if refusal.reason.starts_with("session.") {
+            return Err(refusal.into());
+        }
+        errors.add(w, &refusal, &FIELDS);
+    }
+    Ok(if errors.is_empty() { Ok(fields) } else { Err(errors) })
+}
+
+/// A refusal of the number stands at its field, whatever the service called it.
+fn named(mut refusal: Refusal) -> Refusal {
+    if refusal.reason.starts_with("phone.") {
+        let field = if refusal.reason == "phone.country_required" { "country" } else { "mobile_number" };
+        refusal.fields = vec![(field.to_owned(), refusal.reason.clone())];
+    }
+    refusal
+}
+
+/// What the Save means for 2FA. A number that was stored before and is not confirmed is not sent a
+/// code by every later Save: the page offers that apart.
+fn intent(
+    reader: &Reader,
+    factor: &GetTwoFactorResponse,
+    typed: &Typed,
+    fields: &ProfileFields,
+) -> Option<Intent> {
+    let changed = fields.mobile_number != reader.fields().mobile_number;
+    match (factor.state(), typed.two_factor) {
+        (TwoFactorState::Active, false) => Some(Intent::Disable),
+        (TwoFactorState::Active, true) => (changed
+            && fields.mobile_number != factor.confirmed_number)
+            .then_some(Intent::ChangeNumber),
+        (_, true) => Some(Intent::Enable),
+        (_, false) => None,
+    }
+}

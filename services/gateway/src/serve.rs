@@ -1,0 +1,116 @@
+//! The public socket: plain or TLS, HTTP/1.1, with limits on what a silent client can hold.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use axum::{Extension, Router};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
+use hyper_util::service::TowerToHyperService;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+use tower::Layer;
+
+use crate::config::PublicTls;
+
+/// How long a client may take to send a request's head, or to finish a TLS handshake.
+const HEAD_LIMIT: Duration = Duration::from_secs(15);
+/// How long requests under way may take once the process was asked to stop.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// The address at the other end of the connection.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Remote(pub SocketAddr);
+
+/// Reads certificate and key.
+pub(crate) fn tls(config: &PublicTls) -> Result<TlsAcceptor> {
+    let chain = CertificateDer::pem_file_iter(&config.cert_file)
+        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+        .with_context(|| format!("gateway.tls.cert_file {}", config.cert_file.display()))?;
+    let key = PrivateKeyDer::from_pem_file(&config.key_file)
+        .with_context(|| format!("gateway.tls.key_file {}", config.key_file.display()))?;
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let mut server = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()?
+        .with_no_client_auth()
+        .with_single_cert(chain, key)
+        .context("gateway.tls")?;
+    server.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(TlsAcceptor::from(Arc::new(server)))
+}
+
+/// Serves until `stop`, then finishes what is under way.
+pub(crate) async fn serve(
+    listener: TcpListener,
+    tls: Option<TlsAcceptor>,
+    connections: usize,
+    router: Router,
+    stop: CancellationToken,
+) -> Result<()> {
+    let graceful = GracefulShutdown::new();
+    let seats = Arc::new(Semaphore::new(connections));
+    loop {
+        let accepted = tokio::select! {
+            () = stop.cancelled() => break,
+            accepted = async {
+                let seat = seats.clone().acquire_owned().await;
+                (seat, listener.accept().await)
+            } => accepted,
+        };
+        let (Ok(seat), accepted) = accepted else { break };
+        let (stream, remote) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                // Out of file descriptors, most likely: others may close meanwhile.
+                tracing::warn!(%error, "a connection could not be accepted");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                continue;
+            }
+        };
+        // A failure costs speed only.
+        let _ = stream.set_nodelay(true);
+        let (tls, router, watcher) = (tls.clone(), router.clone(), graceful.watcher());
+        tokio::spawn(async move {
+            let _seat = seat;
+            match tls {
+                None => connection(stream, remote, router, watcher).await,
+                Some(tls) => {
+                    let shaken = tokio::time::timeout(HEAD_LIMIT, tls.accept(stream)).await;
+                    if let Ok(Ok(stream)) = shaken {
+                        connection(stream, remote, router, watcher).await;
+                    }
+                }
+            }
+        });
+    }
+    drop(listener);
+    if tokio::time::timeout(GRACE, graceful.shutdown()).await.is_err() {
+        tracing::warn!("requests under way did not end in time");
+    }
+    Ok(())
+}
+
+async fn connection<S>(stream: S, remote: SocketAddr, router: Router, watcher: Watcher)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let service = TowerToHyperService::new(Extension(Remote(remote)).layer(router));
+    let mut builder = Builder::new(TokioExecutor::new()).http1_only();
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_LIMIT)
+        .max_buf_size(64 * 1024);
+    let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
+    if let Err(error) = watcher.watch(connection).await {
+        tracing::debug!(%error, "a connection ended early");
+    }
+}
