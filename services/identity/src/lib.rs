@@ -23,18 +23,21 @@ use sallyport_chassis::keyring::Keyring;
 use sallyport_chassis::listener::Listener;
 use sallyport_chassis::serve::GrpcServer;
 use sallyport_chassis::supervise::Supervisor;
+use sallyport_proto::identity::v1::code_service_server::CodeServiceServer;
 use sallyport_proto::identity::v1::mail_inbox_service_server::MailInboxServiceServer;
 use sallyport_proto::identity::v1::password_service_server::PasswordServiceServer;
 use sallyport_proto::identity::v1::projection_service_server::ProjectionServiceServer;
 use sallyport_proto::identity::v1::sign_in_service_server::SignInServiceServer;
+use sallyport_proto::identity::v1::two_factor_service_server::TwoFactorServiceServer;
 use sallyport_sql::Database;
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 
 use crate::adapters::mail_inbox::MailInbox;
 use crate::adapters::mail_smtp::SmtpRoute;
+use crate::app::code::watch::Watches;
 use crate::app::hashing::HashPool;
-use crate::app::{App, OutboxWake, events, housekeeping, mail};
+use crate::app::{App, OutboxWake, events, housekeeping, mail, notices};
 use crate::config::{Config, MailRouteKind};
 use crate::ports::MailRoute;
 pub use process::serve;
@@ -47,6 +50,8 @@ const SERVICES: &[&str] = &[
     "sallyport.identity.v1.SignInService",
     "sallyport.identity.v1.PasswordService",
     "sallyport.identity.v1.ProjectionService",
+    "sallyport.identity.v1.CodeService",
+    "sallyport.identity.v1.TwoFactorService",
 ];
 
 /// What the service is given from outside: where it is reached, the time, and its neighbours.
@@ -98,7 +103,7 @@ pub async fn run(config: Config, wiring: Wiring, stop: CancellationToken) -> Res
     let server = GrpcServer {
         listener: wiring.listener,
         table: grpc::callers::table(),
-        routes: routes(&app, inbox),
+        routes: routes(&app, inbox, Watches::new(stop.clone())),
         names: SERVICES,
         descriptors: sallyport_proto::DESCRIPTORS,
         profile: config.profile,
@@ -111,6 +116,7 @@ pub async fn run(config: Config, wiring: Wiring, stop: CancellationToken) -> Res
         "mail",
         ending(mail::relay(app.clone(), route, stop.clone())),
     );
+    tasks.spawn("notices", ending(notices::relay(app.clone(), stop.clone())));
     tasks.spawn("housekeeping", ending(housekeeping::run(app, stop)));
     tasks.run(GRACE).await
 }
@@ -121,7 +127,7 @@ async fn ending(task: impl Future<Output = ()>) -> Result<()> {
     Ok(())
 }
 
-fn routes(app: &App, inbox: Option<Arc<MailInbox>>) -> Routes {
+fn routes(app: &App, inbox: Option<Arc<MailInbox>>, watches: Arc<Watches>) -> Routes {
     let mut routes = Routes::new(SignInServiceServer::new(grpc::sign_in::SignIn::new(
         app.clone(),
     )))
@@ -130,6 +136,13 @@ fn routes(app: &App, inbox: Option<Arc<MailInbox>>) -> Routes {
     )))
     .add_service(ProjectionServiceServer::new(
         grpc::projection::Projection::new(app.clone()),
+    ))
+    .add_service(CodeServiceServer::new(grpc::code::Codes::new(
+        app.clone(),
+        watches,
+    )))
+    .add_service(TwoFactorServiceServer::new(
+        grpc::two_factor::TwoFactors::new(app.clone()),
     ));
     if let Some(inbox) = inbox {
         let inbox = grpc::mail_inbox::Inbox::new(inbox);

@@ -1,4 +1,4 @@
-//! Deletes what has ended: sessions, links, counts of guesses. Nothing depends on it being on time.
+//! Deletes what has ended: sessions, remembered browsers, links, counts of guesses. Nothing depends on it being on time.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use sallyport_sql::StoreError;
 use sea_orm::{ColumnTrait, Condition, EntityTrait, QueryFilter};
 use tokio_util::sync::CancellationToken;
 
-use super::App;
+use super::{App, second_step};
 use crate::store::{guesses, links, sessions};
 
 const EVERY: Duration = Duration::from_secs(60);
@@ -42,6 +42,7 @@ async fn sweep(app: &App) -> Result<(), StoreError> {
         )
         .exec(connection)
         .await?;
+    second_step::sweep(connection, now).await?;
     links::forget(connection, now - LINKS_KEPT.as_millis() as i64).await?;
     guesses::forget(connection, now - settings.guesses.forget.as_millis() as i64).await
 }

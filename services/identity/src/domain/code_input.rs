@@ -74,14 +74,26 @@ mod tests {
             "012\u{2011}345",
             "0-1-2-3-4-5",
         ] {
-            assert_eq!(CodeInput::parse(typed).unwrap().expose(), "012345", "{typed:?}");
+            assert_eq!(
+                CodeInput::parse(typed).unwrap().expose(),
+                "012345",
+                "{typed:?}"
+            );
         }
     }
 
     #[test]
     fn anything_else_is_no_code() {
         for typed in [
-            "", "12345", "1234567", "12345a", "１２３４５６", "+12345", "123.456", "12345\0", "½12345",
+            "",
+            "12345",
+            "1234567",
+            "12345a",
+            "１２３４５６",
+            "+12345",
+            "123.456",
+            "12345\0",
+            "½12345",
         ] {
             assert_eq!(CodeInput::parse(typed), Err(NotACode), "{typed:?}");
         }
@@ -91,7 +103,10 @@ mod tests {
 
     #[test]
     fn debug_shows_no_digit() {
-        assert_eq!(format!("{:?}", CodeInput::parse("123456").unwrap()), "CodeInput(•••)");
+        assert_eq!(
+            format!("{:?}", CodeInput::parse("123456").unwrap()),
+            "CodeInput(•••)"
+        );
     }
 
     proptest! {

@@ -128,7 +128,9 @@ mod tests {
     #[test]
     fn ambiguous_letters_case_spaces_and_dashes_do_not_matter() {
         // Random bits whose symbols hold both 0 and 1.
-        let code = RecoveryCode::from_random([0, 0x44, 0x32, 0x14, 0xc7, 0x42, 0x54, 0xb6, 0x35, 0xcf, 0x84, 0x65, 0x3a, 0x56]);
+        let code = RecoveryCode::from_random([
+            0, 0x44, 0x32, 0x14, 0xc7, 0x42, 0x54, 0xb6, 0x35, 0xcf, 0x84, 0x65, 0x3a, 0x56,
+        ]);
         let text = code.grouped().expose().to_owned();
         assert!(text.contains('0') && text.contains('1'), "{text}");
         for typed in [
@@ -161,13 +163,20 @@ mod tests {
             text.replacen(|_: char| true, "é", 1),
             "0".repeat(10_000),
         ] {
-            assert_eq!(RecoveryCode::parse(&typed), Err(NotARecoveryCode), "{typed:?}");
+            assert_eq!(
+                RecoveryCode::parse(&typed),
+                Err(NotARecoveryCode),
+                "{typed:?}"
+            );
         }
     }
 
     #[test]
     fn debug_shows_nothing() {
-        assert_eq!(format!("{:?}", RecoveryCode::from_random([7; 14])), "RecoveryCode(•••)");
+        assert_eq!(
+            format!("{:?}", RecoveryCode::from_random([7; 14])),
+            "RecoveryCode(•••)"
+        );
     }
 
     proptest! {

@@ -87,7 +87,11 @@ mod tests {
             assert_ne!(rules.consequence(99), Consequence::Disabled);
             assert_eq!(rules.consequence(100), Consequence::Disabled);
             assert_eq!(rules.consequence(u32::MAX), Consequence::Disabled);
-            assert!(rules.locks().all(|(n, length)| n < 100 && length <= LONGEST_LOCK));
+            assert!(
+                rules
+                    .locks()
+                    .all(|(n, length)| n < 100 && length <= LONGEST_LOCK)
+            );
         }
     }
 

@@ -8,6 +8,8 @@ use sallyport_chassis::keyring::token_hash;
 pub const SESSION: &str = "sps_";
 /// Prefix of one-time links.
 pub const LINK: &str = "spl_";
+/// Prefix of tokens of remembered browsers.
+pub const BROWSER: &str = "spb_";
 
 /// The hash by which a token of this prefix is found; `None` for a text that is no such token, so
 /// that it costs no look-up and one kind never passes for another.

@@ -18,7 +18,7 @@ pub struct Model {
     /// The browser's own name.
     pub user_agent: String,
     /// Where from it was remembered.
-    pub client_ip: Option<String>,
+    pub client_ip: String,
     /// When it was remembered.
     pub created_at: i64,
     /// When it last signed in.
@@ -63,6 +63,31 @@ pub async fn drop_all(tx: &impl ConnectionTrait, user_id: Uuid) -> Result<(), St
     Entity::delete_many()
         .filter(Column::UserId.eq(user_id))
         .exec(tx)
+        .await?;
+    Ok(())
+}
+
+/// Whether the user has this browser remembered.
+pub async fn is_live(
+    db: &impl ConnectionTrait,
+    user_id: Uuid,
+    token_hash: &str,
+    now_ms: i64,
+) -> Result<bool, StoreError> {
+    let found = Entity::find()
+        .filter(Column::UserId.eq(user_id))
+        .filter(Column::TokenHash.eq(token_hash))
+        .filter(Column::ExpiresAt.gt(now_ms))
+        .one(db)
+        .await?;
+    Ok(found.is_some())
+}
+
+/// Deletes what has run out.
+pub async fn drop_ended(db: &impl ConnectionTrait, now_ms: i64) -> Result<(), StoreError> {
+    Entity::delete_many()
+        .filter(Column::ExpiresAt.lte(now_ms))
+        .exec(db)
         .await?;
     Ok(())
 }

@@ -1,10 +1,13 @@
 //! The number that a user is about to bind: at most one, bound to the session and challenge that
 //! asked.
 
+use sallyport_phone::PhoneNumber;
 use sallyport_sql::StoreError;
 use sea_orm::entity::prelude::*;
-use sea_orm::IntoActiveModel;
 use sea_orm::sea_query::OnConflict;
+use sea_orm::{IntoActiveModel, QuerySelect};
+
+use super::challenges::{Challenge, Purpose};
 
 /// A row of `pending_enrolments`.
 #[derive(Clone, PartialEq, Eq, DeriveEntityModel)]
@@ -42,8 +45,28 @@ pub enum Relation {}
 
 impl ActiveModelBehavior for ActiveModel {}
 
-/// Stores it in place of whatever was pending.
-pub async fn put(tx: &impl ConnectionTrait, row: Model) -> Result<(), StoreError> {
+impl Model {
+    /// The challenge that proves the number.
+    fn challenge(&self) -> Result<Challenge, StoreError> {
+        Ok(Challenge {
+            id: self.challenge_id.clone(),
+            purpose: Purpose::from_word(&self.purpose)
+                .ok_or(StoreError::Corrupt("pending_enrolments.purpose"))?,
+            user_id: self.user_id,
+            session_id: self.session_id,
+            number: PhoneNumber::parse_e164(&self.number)
+                .map_err(|_| StoreError::Corrupt("pending_enrolments.number"))?,
+        })
+    }
+}
+
+/// Stores it in place of whatever was pending; returns the challenge of that. The transaction holds
+/// the row.
+pub async fn put(tx: &impl ConnectionTrait, row: Model) -> Result<Option<Challenge>, StoreError> {
+    let before = Entity::find_by_id(row.user_id)
+        .lock_exclusive()
+        .one(tx)
+        .await?;
     Entity::insert(row.into_active_model())
         .on_conflict(
             OnConflict::column(Column::UserId)
@@ -59,7 +82,7 @@ pub async fn put(tx: &impl ConnectionTrait, row: Model) -> Result<(), StoreError
         )
         .exec_without_returning(tx)
         .await?;
-    Ok(())
+    before.map(|before| before.challenge()).transpose()
 }
 
 /// What is pending now.
@@ -74,20 +97,17 @@ pub async fn live(
         .await?)
 }
 
-/// Takes it away if it is still the same live one; `false` otherwise.
+/// Takes it away if it is still the live one that this challenge proves; `false` otherwise.
 pub async fn take(
     tx: &impl ConnectionTrait,
-    user_id: Uuid,
-    session_id: Uuid,
-    challenge_id: &str,
-    number: &str,
+    challenge: &Challenge,
     now_ms: i64,
 ) -> Result<bool, StoreError> {
     let taken = Entity::delete_many()
-        .filter(Column::UserId.eq(user_id))
-        .filter(Column::SessionId.eq(session_id))
-        .filter(Column::ChallengeId.eq(challenge_id))
-        .filter(Column::Number.eq(number))
+        .filter(Column::UserId.eq(challenge.user_id))
+        .filter(Column::SessionId.eq(challenge.session_id))
+        .filter(Column::ChallengeId.eq(challenge.id.as_str()))
+        .filter(Column::Number.eq(challenge.number.e164()))
         .filter(Column::ExpiresAt.gt(now_ms))
         .exec(tx)
         .await?;
@@ -111,5 +131,14 @@ pub async fn drop_of_session(
 /// Drops whatever is pending.
 pub async fn drop_of_user(tx: &impl ConnectionTrait, user_id: Uuid) -> Result<(), StoreError> {
     Entity::delete_by_id(user_id).exec(tx).await?;
+    Ok(())
+}
+
+/// Deletes what has run out.
+pub async fn drop_ended(db: &impl ConnectionTrait, now_ms: i64) -> Result<(), StoreError> {
+    Entity::delete_many()
+        .filter(Column::ExpiresAt.lte(now_ms))
+        .exec(db)
+        .await?;
     Ok(())
 }

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use sallyport_sql::StoreError;
 use sea_orm::entity::prelude::*;
-use sea_orm::sea_query::{Alias, CaseStatement, Cond, ExprTrait, OnConflict};
-use sea_orm::IntoActiveModel;
+use sea_orm::sea_query::{CaseStatement, Cond, ExprTrait, OnConflict};
+use sea_orm::{IntoActiveModel, QuerySelect};
 
 use crate::domain::second_step::{DISABLED_AT, LockRules};
 
@@ -38,9 +38,21 @@ pub enum Relation {}
 
 impl ActiveModelBehavior for ActiveModel {}
 
+impl Model {
+    /// Whether the ceiling of wrong answers is reached.
+    pub fn is_spent(&self) -> bool {
+        self.failures >= DISABLED_AT as i32
+    }
+}
+
 /// The user's row, if he ever began to bind a number.
 pub async fn find(db: &impl ConnectionTrait, user_id: Uuid) -> Result<Option<Model>, StoreError> {
     Ok(Entity::find_by_id(user_id).one(db).await?)
+}
+
+/// The user's row, locked until the transaction ends: whoever changes factors holds it.
+pub async fn lock(tx: &impl ConnectionTrait, user_id: Uuid) -> Result<Option<Model>, StoreError> {
+    Ok(Entity::find_by_id(user_id).lock_exclusive().one(tx).await?)
 }
 
 /// Makes the user's row where there is none.
@@ -56,11 +68,7 @@ pub async fn ensure(db: &impl ConnectionTrait, user_id: Uuid) -> Result<(), Stor
         recovery_window_at: 0,
     };
     Entity::insert(row.into_active_model())
-        .on_conflict(
-            OnConflict::column(Column::UserId)
-                .do_nothing()
-                .to_owned(),
-        )
+        .on_conflict(OnConflict::column(Column::UserId).do_nothing().to_owned())
         .exec_without_returning(db)
         .await?;
     Ok(())
@@ -112,14 +120,8 @@ pub async fn reserve(
     }
     let rows = open
         .col_expr(Column::Failures, after())
-        .col_expr(
-            Column::LockedUntilAt,
-            Expr::from(locked_until).cast_as(Alias::new("BIGINT")),
-        )
-        .col_expr(
-            Column::DisabledAt,
-            Expr::from(disabled_at).cast_as(Alias::new("BIGINT")),
-        )
+        .col_expr(Column::LockedUntilAt, locked_until.into())
+        .col_expr(Column::DisabledAt, disabled_at.into())
         .exec_with_returning(db)
         .await?;
     Ok(rows.first().map(|row| row.failures.unsigned_abs()))
@@ -136,20 +138,30 @@ pub async fn clear(tx: &impl ConnectionTrait, user_id: Uuid) -> Result<(), Store
     Ok(())
 }
 
+/// The attempt whose reservation disabled the factor was right after all.
+pub async fn undo_disabled(tx: &impl ConnectionTrait, user_id: Uuid) -> Result<(), StoreError> {
+    Entity::update_many()
+        .filter(Column::UserId.eq(user_id))
+        .col_expr(Column::DisabledAt, Expr::value(None::<i64>))
+        .exec(tx)
+        .await?;
+    Ok(())
+}
+
 /// Whether sign-in asks from now on. Either way a disabled factor is behind: it was enrolled anew,
 /// or it is not asked for.
 pub async fn set_active(
     tx: &impl ConnectionTrait,
     user_id: Uuid,
     active: bool,
-) -> Result<bool, StoreError> {
-    let changed = Entity::update_many()
+) -> Result<(), StoreError> {
+    Entity::update_many()
         .filter(Column::UserId.eq(user_id))
         .col_expr(Column::Active, Expr::value(active))
         .col_expr(Column::DisabledAt, Expr::value(None::<i64>))
         .exec(tx)
         .await?;
-    Ok(changed.rows_affected == 1)
+    Ok(())
 }
 
 /// Remembers when the number was changed.
@@ -185,21 +197,17 @@ pub async fn reserve_recovery(
         )
         .col_expr(
             Column::RecoveryTries,
-            Expr::from(
-                CaseStatement::new()
-                    .case(over(), Expr::value(1))
-                    .finally(Expr::col(Column::RecoveryTries).add(1)),
-            )
-            .cast_as(Alias::new("INTEGER")),
+            CaseStatement::new()
+                .case(over(), Expr::value(1))
+                .finally(Expr::col(Column::RecoveryTries).add(1))
+                .into(),
         )
         .col_expr(
             Column::RecoveryWindowAt,
-            Expr::from(
-                CaseStatement::new()
-                    .case(over(), Expr::value(now_ms))
-                    .finally(Expr::col(Column::RecoveryWindowAt)),
-            )
-            .cast_as(Alias::new("BIGINT")),
+            CaseStatement::new()
+                .case(over(), Expr::value(now_ms))
+                .finally(Expr::col(Column::RecoveryWindowAt))
+                .into(),
         )
         .exec(db)
         .await?;

@@ -49,3 +49,12 @@ pub async fn insert(
     .await?;
     Ok(inserted == 1)
 }
+
+/// Deletes those used before an instant.
+pub async fn forget(db: &impl ConnectionTrait, before_ms: i64) -> Result<(), StoreError> {
+    Entity::delete_many()
+        .filter(Column::UsedAt.lt(before_ms))
+        .exec(db)
+        .await?;
+    Ok(())
+}

@@ -7,17 +7,17 @@ use sea_orm_migration::schema::{
     uuid, uuid_null,
 };
 
-/// See the module.
-pub(super) struct SecondStep;
+/// Version 2.
+pub struct Migration;
 
-impl MigrationName for SecondStep {
+impl MigrationName for Migration {
     fn name(&self) -> &str {
         "m2_second_step"
     }
 }
 
 #[async_trait::async_trait]
-impl MigrationTrait for SecondStep {
+impl MigrationTrait for Migration {
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
         manager
             .create_table(
@@ -95,7 +95,7 @@ impl MigrationTrait for SecondStep {
                     .col(uuid("user_id"))
                     .col(string_len_uniq("token_hash", 64))
                     .col(string_len("user_agent", 256))
-                    .col(string_len_null("client_ip", 64))
+                    .col(string_len("client_ip", 45))
                     .col(big_integer("created_at"))
                     .col(big_integer("last_used_at"))
                     .col(big_integer("expires_at"))

@@ -3,6 +3,7 @@
 use sea_orm_migration::prelude::*;
 
 mod m1_first_step;
+mod m2_second_step;
 
 /// All of them.
 #[derive(Debug)]
@@ -11,6 +12,9 @@ pub struct Migrator;
 #[async_trait::async_trait]
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(m1_first_step::Migration)]
+        vec![
+            Box::new(m1_first_step::Migration),
+            Box::new(m2_second_step::Migration),
+        ]
     }
 }

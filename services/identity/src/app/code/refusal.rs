@@ -1,0 +1,84 @@
+//! Why a call about a code is refused, or fails.
+
+use std::time::Duration;
+
+use sallyport_chassis::Refusal;
+use sallyport_sql::StoreError;
+use tonic::Status;
+
+use crate::app::session::SessionRefusal;
+
+/// Why a call about a code is refused, or fails.
+#[derive(Debug, thiserror::Error)]
+pub enum CodeRefusal {
+    /// The session does not allow it.
+    #[error(transparent)]
+    Session(#[from] SessionRefusal),
+    /// The store is in trouble.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// otp-api refused; its answer goes to the caller.
+    #[error("otp-api refused")]
+    Otp(Refusal),
+    /// otp-api gave no answer, or one that makes no sense.
+    #[error("otp-api is unavailable")]
+    OtpAway(#[source] Box<Status>),
+    /// The attempt's task died.
+    #[error("the attempt was interrupted")]
+    Interrupted,
+    /// Not six digits.
+    #[error("not a code")]
+    Format,
+    /// Not the code.
+    #[error("wrong code")]
+    Wrong {
+        /// Tries that the challenge has left.
+        tries_left: u32,
+    },
+    /// The code, too late.
+    #[error("expired code")]
+    Expired,
+    /// The code, again.
+    #[error("used code")]
+    Used,
+    /// The challenge has no tries left, or was cancelled.
+    #[error("the challenge has ended")]
+    Ended,
+    /// The session has no live challenge.
+    #[error("no live challenge")]
+    NoChallenge,
+    /// Too many wrong codes in a row: none is taken for this long.
+    #[error("the second step is locked")]
+    Locked(Duration),
+    /// A hundred wrong codes in a row: a number must be enrolled anew.
+    #[error("the factor is disabled")]
+    Disabled,
+    /// The user has no active factor.
+    #[error("two-factor authentication is off")]
+    NotActive,
+    /// The session does not await its second factor.
+    #[error("the session is signed in")]
+    AlreadySignedIn,
+    /// A send needs an idempotency key.
+    #[error("no idempotency key")]
+    IdempotencyRequired,
+    /// The idempotency key is longer than 128 characters.
+    #[error("the idempotency key is too long")]
+    IdempotencyTooLong,
+    /// Not one of the user's unused recovery codes.
+    #[error("wrong recovery code")]
+    RecoveryWrong,
+    /// The hour's tries of recovery codes are spent.
+    #[error("too many recovery codes tried")]
+    RecoveryLimit(Duration),
+}
+
+impl CodeRefusal {
+    /// Reads what otp-api sent instead of an answer.
+    pub(crate) fn of_otp(status: Status) -> Self {
+        match Refusal::from_status(&status) {
+            Some(refusal) => Self::Otp(refusal),
+            None => Self::OtpAway(Box::new(status)),
+        }
+    }
+}

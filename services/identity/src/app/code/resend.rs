@@ -1,0 +1,49 @@
+//! Sending the same code again.
+
+use sallyport_chassis::Caller;
+use sallyport_sql::StoreError;
+
+use super::open::send_key;
+use super::refusal::CodeRefusal;
+use super::{LiveChallenge, open_to_attempts, otp};
+use crate::app::App;
+use crate::app::events::{self, EventDraft};
+use crate::app::session::authenticate;
+use crate::store::challenges::{self, Purpose};
+use crate::store::{pending_enrolments, second_steps};
+
+/// Sends the code of the live challenge again. What has been counted against the user stays.
+#[tracing::instrument(skip_all)]
+pub async fn resend_code(
+    app: &App,
+    caller: &Caller,
+    idempotency_key: &str,
+) -> Result<LiveChallenge, CodeRefusal> {
+    let context = authenticate(app, caller).await?;
+    let key = send_key(&context, idempotency_key)?;
+    let user = &context.user;
+    let challenge = challenges::of(&context.session)?.ok_or(CodeRefusal::NoChallenge)?;
+    let db = app.database.connection();
+    if let Some(row) = second_steps::find(db, user.id).await? {
+        let enrolling = challenge.purpose == Purpose::Enrolment;
+        open_to_attempts(&row, enrolling, app.clock.now())?;
+    }
+    let trusted = if challenge.purpose.binds() {
+        pending_enrolments::live(db, user.id, app.clock.now_ms())
+            .await?
+            .filter(|pending| pending.challenge_id == challenge.id)
+            .ok_or(CodeRefusal::NoChallenge)?
+            .trusted
+    } else {
+        true
+    };
+    let live = otp::resend(app, caller, user, &challenge, key, trusted).await?;
+    let event = EventDraft::of(caller, user, "code_resent")
+        .with("purpose", challenge.purpose.word())
+        .with("number_ending", challenge.number.last_two());
+    let tx = app.database.begin().await?;
+    events::record(&tx, app, event).await?;
+    tx.commit().await.map_err(StoreError::from)?;
+    app.outbox_wake.notify_one();
+    Ok(live)
+}

@@ -1,0 +1,223 @@
+//! What follows a decided attempt, in one transaction each.
+
+use sallyport_chassis::keyring::{new_token, token_hash};
+use sallyport_chassis::{Caller, Secret, clock};
+use sallyport_sql::StoreError;
+use sea_orm::ConnectionTrait;
+
+use super::open_to_attempts;
+use super::refusal::CodeRefusal;
+use super::verify::Verified;
+use crate::app::App;
+use crate::app::events::{self, EventDraft};
+use crate::app::notices;
+use crate::app::session::{self, Renewal, SessionContext};
+use crate::app::two_factor::bind;
+use crate::domain::mail_text::Notice;
+use crate::domain::second_step::{Consequence, DISABLED_AT};
+use crate::domain::token;
+use crate::store::challenges::{self, Challenge, Purpose};
+use crate::store::factors::EndReason;
+use crate::store::sessions::Stage;
+use crate::store::{browsers, factors, pending_enrolments, second_steps, used_challenges};
+
+/// An attempt that has been counted.
+pub(super) struct Settlement<'a> {
+    pub app: &'a App,
+    pub caller: &'a Caller,
+    pub context: &'a SessionContext,
+    pub challenge: &'a Challenge,
+    /// Its place in the row of failures.
+    pub count: u32,
+}
+
+/// A right answer: the challenge is used up here too, the count is cleared, and the session gets
+/// what the challenge was for; all or nothing.
+pub(super) async fn settle_right(
+    settlement: &Settlement<'_>,
+    remember_browser: bool,
+) -> Result<Verified, CodeRefusal> {
+    let Settlement {
+        app,
+        caller,
+        context,
+        challenge,
+        count,
+    } = *settlement;
+    let user = &context.user;
+    let now_ms = app.clock.now_ms();
+    let tx = app.database.begin().await?;
+    let step = second_steps::lock(&tx, user.id)
+        .await?
+        .ok_or(CodeRefusal::NotActive)?;
+    let purpose = challenge.purpose;
+    if !used_challenges::insert(&tx, &challenge.id, user.id, purpose.word(), now_ms).await? {
+        return Err(CodeRefusal::Used);
+    }
+    if purpose.binds() && !pending_enrolments::take(&tx, challenge, now_ms).await? {
+        return Err(CodeRefusal::NoChallenge);
+    }
+    second_steps::clear(&tx, user.id).await?;
+    if count >= DISABLED_AT {
+        second_steps::undo_disabled(&tx, user.id).await?;
+    }
+    challenges::clear(&tx, challenge).await?;
+    let success = EventDraft::of(caller, user, "authn_second_factor_success")
+        .with("method", "sms")
+        .with("purpose", purpose.word());
+    events::record(&tx, app, success).await?;
+
+    let mut recovery_codes = Vec::new();
+    let mut browser_token = None;
+    match purpose {
+        Purpose::SignIn => {
+            if remember_browser {
+                browser_token = Some(remember(&tx, settlement).await?);
+            }
+        }
+        Purpose::StepUp => {}
+        Purpose::Enrolment => {
+            if step.active && step.disabled_at.is_none() {
+                return Err(CodeRefusal::NoChallenge);
+            }
+            bind::replace_number(&tx, app, challenge, EndReason::EnrolledAnew).await?;
+            recovery_codes = bind::activate(&tx, app, caller, context, &challenge.number).await?;
+        }
+        Purpose::NumberChange => {
+            if !step.active || step.disabled_at.is_some() {
+                return Err(CodeRefusal::NoChallenge);
+            }
+            bind::change_number(&tx, app, caller, context, challenge).await?;
+        }
+    }
+    let renewal = Renewal {
+        stage: Some(Stage::SignedIn),
+        second_factor_at: Some(now_ms),
+        assurance: Some(2),
+        ..Renewal::default()
+    };
+    let session_token = session::renew(&tx, app, context, renewal).await?;
+    tx.commit().await.map_err(StoreError::from)?;
+    app.outbox_wake.notify_one();
+    Ok(Verified {
+        purpose,
+        session_token,
+        recovery_codes,
+        browser_token,
+    })
+}
+
+async fn remember(
+    tx: &impl ConnectionTrait,
+    settlement: &Settlement<'_>,
+) -> Result<Secret, StoreError> {
+    let Settlement {
+        app,
+        caller,
+        context,
+        challenge,
+        ..
+    } = *settlement;
+    let user = &context.user;
+    let token = new_token(token::BROWSER);
+    let now_ms = app.clock.now_ms();
+    let life = app.settings.second_step.remember_browser;
+    let row = browsers::Model {
+        id: clock::new_id(&*app.clock),
+        user_id: user.id,
+        token_hash: token_hash(token.expose()),
+        user_agent: caller.user_agent.clone(),
+        client_ip: caller
+            .client_ip
+            .map(|ip| ip.to_string())
+            .unwrap_or_default(),
+        created_at: now_ms,
+        last_used_at: now_ms,
+        expires_at: now_ms + life.as_millis() as i64,
+    };
+    browsers::insert(tx, row).await?;
+    let event = EventDraft::of(caller, user, "browser_remembered");
+    events::record(tx, app, event).await?;
+    notices::tell(
+        tx,
+        app,
+        user,
+        Notice::BrowserRemembered,
+        [&challenge.number],
+    )
+    .await?;
+    Ok(token)
+}
+
+/// Anything but a right answer: the attempt stays counted, and what that leads to is told once.
+pub(super) async fn settle_wrong(
+    settlement: &Settlement<'_>,
+    refusal: &CodeRefusal,
+) -> Result<(), StoreError> {
+    let Settlement {
+        app,
+        caller,
+        context,
+        challenge,
+        count,
+    } = *settlement;
+    let user = &context.user;
+    let now = app.clock.now();
+    let tx = app.database.begin().await?;
+    let step = second_steps::lock(&tx, user.id).await?;
+    let failed = EventDraft::of(caller, user, "authn_second_factor_fail")
+        .refused(reason(refusal))
+        .with("method", "sms")
+        .with("purpose", challenge.purpose.word())
+        .with("failures", count);
+    events::record(&tx, app, failed).await?;
+    // Only one attempt had this place in the row. A right answer that came in between has undone
+    // what it led to, and then there is nothing to tell.
+    let closed = step
+        .as_ref()
+        .is_some_and(|step| open_to_attempts(step, false, now).is_err());
+    match app.settings.second_step.lock_rules().consequence(count) {
+        Consequence::Locked(length) if closed => {
+            let event = EventDraft::of(caller, user, "authn_second_factor_lock")
+                .with("failures", count)
+                .with("seconds", length.as_secs());
+            events::record(&tx, app, event).await?;
+            tell_closed(&tx, settlement, Notice::SecondStepLocked).await?;
+        }
+        Consequence::Disabled if closed => {
+            let event = EventDraft::of(caller, user, "authn_second_factor_disabled")
+                .with("failures", count);
+            events::record(&tx, app, event).await?;
+            tell_closed(&tx, settlement, Notice::SecondStepDisabled).await?;
+            if step.is_some_and(|step| step.active) {
+                let now_ms = now.as_millisecond();
+                factors::end_all(&tx, user.id, EndReason::TooManyFailures, now_ms).await?;
+            }
+        }
+        Consequence::Counted | Consequence::Locked(_) | Consequence::Disabled => {}
+    }
+    tx.commit().await?;
+    app.outbox_wake.notify_one();
+    Ok(())
+}
+
+async fn tell_closed(
+    tx: &impl ConnectionTrait,
+    settlement: &Settlement<'_>,
+    notice: Notice,
+) -> Result<(), StoreError> {
+    let Settlement { app, context, .. } = *settlement;
+    let number = factors::confirmed(tx, context.user.id).await?;
+    notices::tell(tx, app, &context.user, notice, &number).await
+}
+
+fn reason(refusal: &CodeRefusal) -> &'static str {
+    match refusal {
+        CodeRefusal::Wrong { .. } => "code.wrong",
+        CodeRefusal::Expired => "code.expired",
+        CodeRefusal::Used => "code.used",
+        CodeRefusal::Ended => "code.ended",
+        CodeRefusal::NoChallenge => "code.none",
+        _ => "code.undecided",
+    }
+}

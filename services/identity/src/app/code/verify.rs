@@ -1,0 +1,103 @@
+//! One attempt. The order of its three parts is the defence: the user's count is taken first and
+//! committed, then otp-api decides, then a right answer gives the count back together with its
+//! effect. Whatever is lost between them leaves the attempt counted.
+
+use sallyport_chassis::{Caller, Secret};
+use sallyport_proto::otp::v1::Verdict;
+
+use super::refusal::CodeRefusal;
+use super::settle::{Settlement, settle_right, settle_wrong};
+use super::{detached, open_to_attempts, otp};
+use crate::app::App;
+use crate::app::session::{SessionContext, authenticate};
+use crate::domain::code_input::CodeInput;
+use crate::store::challenges::{self, Challenge, Purpose};
+use crate::store::second_steps;
+
+/// What a right code gave.
+#[derive(Debug)]
+pub struct Verified {
+    /// What the challenge was for.
+    pub purpose: Purpose,
+    /// Replaces the token that the call came with.
+    pub session_token: Secret,
+    /// Ten codes, where this activated two-factor authentication.
+    pub recovery_codes: Vec<Secret>,
+    /// Where the browser is to be remembered.
+    pub browser_token: Option<Secret>,
+}
+
+/// Gives the code of the session's challenge.
+#[tracing::instrument(skip_all)]
+pub async fn verify_code(
+    app: &App,
+    caller: &Caller,
+    typed: &str,
+    remember_browser: bool,
+) -> Result<Verified, CodeRefusal> {
+    let context = authenticate(app, caller).await?;
+    let code = CodeInput::parse(typed).map_err(|_| CodeRefusal::Format)?;
+    let challenge = challenges::of(&context.session)?.ok_or(CodeRefusal::NoChallenge)?;
+    let (app, caller) = (app.clone(), caller.clone());
+    detached(
+        async move { attempt(&app, &caller, &context, &challenge, &code, remember_browser).await },
+    )
+    .await
+}
+
+async fn attempt(
+    app: &App,
+    caller: &Caller,
+    context: &SessionContext,
+    challenge: &Challenge,
+    code: &CodeInput,
+    remember_browser: bool,
+) -> Result<Verified, CodeRefusal> {
+    let count = reserve(app, challenge).await?;
+    let settlement = Settlement {
+        app,
+        caller,
+        context,
+        challenge,
+        count,
+    };
+    let refusal = match otp::verify(app, caller, challenge, code).await {
+        Ok((Verdict::Right, _)) => return settle_right(&settlement, remember_browser).await,
+        Ok((Verdict::Wrong, tries_left)) => CodeRefusal::Wrong { tries_left },
+        Ok((Verdict::Expired, _)) => CodeRefusal::Expired,
+        Ok((Verdict::Used, _)) => CodeRefusal::Used,
+        Ok((Verdict::Ended, _)) => CodeRefusal::Ended,
+        Ok((Verdict::NotFound, _)) => CodeRefusal::NoChallenge,
+        Ok((Verdict::Unspecified, _)) => CodeRefusal::OtpAway(Box::new(tonic::Status::internal(
+            "an answer without a verdict",
+        ))),
+        Err(refusal) => refusal,
+    };
+    settle_wrong(&settlement, &refusal).await?;
+    Err(refusal)
+}
+
+/// Takes one of the user's attempts; its place in the row of failures.
+async fn reserve(app: &App, challenge: &Challenge) -> Result<u32, CodeRefusal> {
+    let db = app.database.connection();
+    let user_id = challenge.user_id;
+    let enrolling = challenge.purpose == Purpose::Enrolment;
+    let now = app.clock.now();
+    // Most refusals are known from a read, and then no write lock is asked for. What counts is the
+    // conditional statement below.
+    let row = second_steps::find(db, user_id)
+        .await?
+        .ok_or(CodeRefusal::NotActive)?;
+    open_to_attempts(&row, enrolling, now)?;
+    let rules = app.settings.second_step.lock_rules();
+    let reserved =
+        second_steps::reserve(db, user_id, &rules, enrolling, now.as_millisecond()).await?;
+    if let Some(count) = reserved {
+        return Ok(count);
+    }
+    let row = second_steps::find(db, user_id)
+        .await?
+        .ok_or(CodeRefusal::NotActive)?;
+    open_to_attempts(&row, enrolling, now)?;
+    Err(CodeRefusal::NotActive)
+}

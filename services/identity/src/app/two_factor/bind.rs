@@ -1,0 +1,72 @@
+//! What binding a number does, in the transaction of whoever proved it. The caller holds the user's
+//! row and renews the session.
+
+use sallyport_chassis::{Caller, Secret, clock};
+use sallyport_phone::PhoneNumber;
+use sallyport_sql::StoreError;
+use sea_orm::ConnectionTrait;
+
+use super::recovery_set;
+use crate::app::App;
+use crate::app::events::{self, EventDraft};
+use crate::app::notices;
+use crate::app::session::{self, SessionContext};
+use crate::domain::mail_text::Notice;
+use crate::store::challenges::Challenge;
+use crate::store::factors::EndReason;
+use crate::store::{browsers, factors, second_steps};
+
+/// The proved number takes the place of the confirmed one.
+pub(crate) async fn replace_number(
+    tx: &impl ConnectionTrait,
+    app: &App,
+    proved: &Challenge,
+    reason: EndReason,
+) -> Result<(), StoreError> {
+    let now_ms = app.clock.now_ms();
+    factors::end_all(tx, proved.user_id, reason, now_ms).await?;
+    let id = clock::new_id(&*app.clock);
+    factors::confirm(tx, id, proved.user_id, &proved.number, now_ms).await
+}
+
+/// Sign-in asks from now on; other sessions and remembered browsers end. Returns the new recovery
+/// codes.
+pub(crate) async fn activate(
+    tx: &impl ConnectionTrait,
+    app: &App,
+    caller: &Caller,
+    context: &SessionContext,
+    number: &PhoneNumber,
+) -> Result<Vec<Secret>, StoreError> {
+    let user = &context.user;
+    second_steps::set_active(tx, user.id, true).await?;
+    let codes = recovery_set::remake(tx, app, user.id).await?;
+    browsers::drop_all(tx, user.id).await?;
+    session::end_others(tx, app, caller, context).await?;
+    let event = EventDraft::of(caller, user, "two_factor_enabled")
+        .with("method", "sms")
+        .with("number_ending", number.last_two());
+    events::record(tx, app, event).await?;
+    notices::tell(tx, app, user, Notice::TwoFactorEnabled, [number]).await?;
+    Ok(codes)
+}
+
+/// The proved number replaces the one that worked until now, which is told.
+pub(crate) async fn change_number(
+    tx: &impl ConnectionTrait,
+    app: &App,
+    caller: &Caller,
+    context: &SessionContext,
+    proved: &Challenge,
+) -> Result<(), StoreError> {
+    let user = &context.user;
+    let old = factors::confirmed(tx, user.id).await?;
+    replace_number(tx, app, proved, EndReason::NumberChanged).await?;
+    second_steps::number_changed(tx, user.id, app.clock.now_ms()).await?;
+    browsers::drop_all(tx, user.id).await?;
+    session::end_others(tx, app, caller, context).await?;
+    let event = EventDraft::of(caller, user, "two_factor_number_changed")
+        .with("number_ending", proved.number.last_two());
+    events::record(tx, app, event).await?;
+    notices::tell(tx, app, user, Notice::NumberChanged, &old).await
+}

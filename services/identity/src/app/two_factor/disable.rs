@@ -1,0 +1,59 @@
+//! Unticking the box.
+
+use sallyport_chassis::{Caller, Secret};
+use sallyport_sql::StoreError;
+
+use super::{TwoFactorRefusal, require_both_fresh, require_settled_number};
+use crate::app::App;
+use crate::app::code::refusal::CodeRefusal;
+use crate::app::events::{self, EventDraft};
+use crate::app::notices;
+use crate::app::session::{self, Renewal, authenticate};
+use crate::domain::mail_text::Notice;
+use crate::store::factors::EndReason;
+use crate::store::{browsers, factors, pending_enrolments, recovery_codes, second_steps};
+
+/// Switches two-factor authentication off (rule 10). The number stays confirmed, so that switching
+/// it on again needs no code; that of a disabled factor does not.
+#[tracing::instrument(skip_all)]
+pub async fn disable_two_factor(app: &App, caller: &Caller) -> Result<Secret, TwoFactorRefusal> {
+    let context = authenticate(app, caller).await?;
+    context.require_signed_in()?;
+    let user = &context.user;
+    let step = second_steps::find(app.database.connection(), user.id)
+        .await?
+        .filter(|step| step.active)
+        .ok_or(CodeRefusal::NotActive)?;
+    if user.two_factor_required {
+        return Err(TwoFactorRefusal::RequiredByPolicy);
+    }
+    require_both_fresh(app, &context)?;
+    require_settled_number(app, &context, &step).await?;
+
+    let tx = app.database.begin().await?;
+    let step = second_steps::lock(&tx, user.id)
+        .await?
+        .filter(|step| step.active)
+        .ok_or(CodeRefusal::NotActive)?;
+    let number = factors::confirmed(&tx, user.id).await?;
+    if step.disabled_at.is_some() {
+        let now_ms = app.clock.now_ms();
+        factors::end_all(&tx, user.id, EndReason::TooManyFailures, now_ms).await?;
+    }
+    second_steps::set_active(&tx, user.id, false).await?;
+    recovery_codes::drop_unused(&tx, user.id).await?;
+    browsers::drop_all(&tx, user.id).await?;
+    pending_enrolments::drop_of_user(&tx, user.id).await?;
+    session::end_others(&tx, app, caller, &context).await?;
+    events::record(
+        &tx,
+        app,
+        EventDraft::of(caller, user, "two_factor_disabled"),
+    )
+    .await?;
+    notices::tell(&tx, app, user, Notice::TwoFactorDisabled, &number).await?;
+    let session_token = session::renew(&tx, app, &context, Renewal::default()).await?;
+    tx.commit().await.map_err(StoreError::from)?;
+    app.outbox_wake.notify_one();
+    Ok(session_token)
+}

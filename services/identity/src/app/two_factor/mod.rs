@@ -1,0 +1,90 @@
+//! Switching two-factor authentication on and off, its number and its recovery codes.
+
+pub(crate) mod bind;
+pub mod change_number;
+pub mod disable;
+pub mod enable;
+pub mod get;
+pub(crate) mod recovery_set;
+pub mod remake_recovery_codes;
+
+use std::time::Duration;
+
+use sallyport_phone::PhoneError;
+use sallyport_sql::StoreError;
+
+use super::App;
+use super::code::refusal::CodeRefusal;
+use super::code::remaining;
+use super::session::{SessionContext, SessionRefusal};
+use crate::store::{recovery_codes, second_steps};
+
+/// Why a change of two-factor authentication is refused, or fails.
+#[derive(Debug, thiserror::Error)]
+pub enum TwoFactorRefusal {
+    /// What calls about codes are refused for.
+    #[error(transparent)]
+    Code(#[from] CodeRefusal),
+    /// The number cannot be one.
+    #[error(transparent)]
+    Phone(#[from] PhoneError),
+    /// It is on already, or with this number.
+    #[error("two-factor authentication is on already")]
+    AlreadyActive,
+    /// A fresh second factor is asked first.
+    #[error("a fresh second factor is asked first")]
+    StepUpRequired,
+    /// The organisation or an administrator asks for it.
+    #[error("two-factor authentication is required by policy")]
+    RequiredByPolicy,
+    /// The number was changed lately: a code by SMS is not enough for this long (rule 41).
+    #[error("the number was changed lately")]
+    NumberChangedLately(Duration),
+}
+
+impl From<SessionRefusal> for TwoFactorRefusal {
+    fn from(refusal: SessionRefusal) -> Self {
+        Self::Code(refusal.into())
+    }
+}
+
+impl From<StoreError> for TwoFactorRefusal {
+    fn from(error: StoreError) -> Self {
+        Self::Code(error.into())
+    }
+}
+
+/// Password and second factor, both fresh: what every change of a working factor needs.
+fn require_both_fresh(app: &App, context: &SessionContext) -> Result<(), TwoFactorRefusal> {
+    let now = app.clock.now();
+    context.require_password_fresh(now)?;
+    if context.second_factor_fresh(now) {
+        Ok(())
+    } else {
+        Err(TwoFactorRefusal::StepUpRequired)
+    }
+}
+
+/// For a day* after a change of number, a code by SMS does not take the factor's other parts away:
+/// the new number may be the thief's. A recovery code used lately in this session does.
+async fn require_settled_number(
+    app: &App,
+    context: &SessionContext,
+    step: &second_steps::Model,
+) -> Result<(), TwoFactorRefusal> {
+    let Some(changed_at) = step.number_changed_at else {
+        return Ok(());
+    };
+    let now = app.clock.now();
+    let settled_at = changed_at + app.settings.second_step.number_change_wait.as_millis() as i64;
+    if now.as_millisecond() >= settled_at {
+        return Ok(());
+    }
+    let since = now.as_millisecond() - app.settings.password.fresh.as_millis() as i64;
+    let db = app.database.connection();
+    if recovery_codes::used_since(db, context.session.id, since).await? {
+        return Ok(());
+    }
+    let wait = remaining(settled_at, now);
+    Err(TwoFactorRefusal::NumberChangedLately(wait))
+}

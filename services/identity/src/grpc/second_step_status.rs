@@ -1,0 +1,76 @@
+//! The error table of codes and two-factor authentication.
+
+use sallyport_chassis::Refusal;
+use sallyport_chassis::refusal::failed;
+use sallyport_phone::PhoneError;
+use tonic::{Code, Status};
+
+use super::status::store;
+use crate::app::code::refusal::CodeRefusal;
+use crate::app::two_factor::TwoFactorRefusal;
+
+impl From<CodeRefusal> for Status {
+    fn from(refusal: CodeRefusal) -> Self {
+        use CodeRefusal as R;
+        let refusal = match refusal {
+            R::Session(refusal) => return refusal.into(),
+            R::Store(error) => return store(error),
+            R::Otp(refusal) => refusal,
+            error @ R::OtpAway(_) => return failed(Code::Unavailable, &error),
+            error @ R::Interrupted => return failed(Code::Internal, &error),
+            R::Format => Refusal::field("code", "code.format"),
+            R::Wrong { tries_left } => {
+                Refusal::field("code", "code.wrong").with("tries_left", tries_left)
+            }
+            R::Expired => Refusal::new(Code::FailedPrecondition, "code.expired"),
+            R::Used => Refusal::new(Code::FailedPrecondition, "code.used"),
+            R::Ended => Refusal::new(Code::FailedPrecondition, "code.ended"),
+            R::NoChallenge => Refusal::new(Code::NotFound, "code.none"),
+            R::Locked(wait) => {
+                Refusal::new(Code::ResourceExhausted, "second_factor.locked").retry_after(wait)
+            }
+            R::Disabled => Refusal::new(Code::FailedPrecondition, "second_factor.disabled"),
+            R::NotActive => Refusal::new(Code::FailedPrecondition, "two_factor.not_active"),
+            R::AlreadySignedIn => Refusal::new(Code::FailedPrecondition, "session.signed_in"),
+            R::IdempotencyRequired => Refusal::field("idempotency_key", "idempotency.required"),
+            R::IdempotencyTooLong => Refusal::field("idempotency_key", "field.too_long"),
+            R::RecoveryWrong => Refusal::field("recovery_code", "recovery_code.wrong"),
+            R::RecoveryLimit(wait) => {
+                Refusal::new(Code::ResourceExhausted, "recovery_code.limit").retry_after(wait)
+            }
+        };
+        refusal.into()
+    }
+}
+
+impl From<TwoFactorRefusal> for Status {
+    fn from(refusal: TwoFactorRefusal) -> Self {
+        use TwoFactorRefusal as R;
+        let precondition = |reason: &str| Refusal::new(Code::FailedPrecondition, reason);
+        let refusal = match refusal {
+            R::Code(refusal) => return refusal.into(),
+            R::Phone(error) => phone(error),
+            R::AlreadyActive => precondition("two_factor.already_active"),
+            R::StepUpRequired => precondition("step_up_required"),
+            R::RequiredByPolicy => precondition("two_factor.required_by_policy"),
+            R::NumberChangedLately(wait) => {
+                precondition("two_factor.number_changed_lately").retry_after(wait)
+            }
+        };
+        refusal.into()
+    }
+}
+
+fn phone(error: PhoneError) -> Refusal {
+    let refusal = Refusal::field("mobile_number", error.reason());
+    match error {
+        PhoneError::CountryNotServed {
+            country: Some(country),
+        } => refusal.with("country", country),
+        PhoneError::CountryNotServed { country: None }
+        | PhoneError::CountryMismatch { .. }
+        | PhoneError::CountryRequired
+        | PhoneError::Invalid
+        | PhoneError::NotSmsCapable => refusal,
+    }
+}

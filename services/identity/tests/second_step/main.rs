@@ -1,0 +1,28 @@
+//! The second step through identity's front door, on SQLite and on PostgreSQL.
+
+/// Runs each test on both databases.
+macro_rules! on_both_databases {
+    ($($test:ident),+ $(,)?) => {
+        mod on_sqlite {
+            $(#[tokio::test(flavor = "multi_thread")]
+            async fn $test() {
+                super::$test($crate::world::World::start($crate::world::Backend::Sqlite).await).await;
+            })+
+        }
+        mod on_postgres {
+            $(#[tokio::test(flavor = "multi_thread")]
+            async fn $test() {
+                super::$test($crate::world::World::start($crate::world::Backend::Postgres).await).await;
+            })+
+        }
+    };
+}
+
+mod attempts;
+mod browsers;
+mod enrolment;
+mod fake_log;
+mod fake_otp;
+mod recovery;
+mod watching;
+mod world;
