@@ -1,5 +1,7 @@
 //! What can be set. Both processes read the same file.
 
+mod routes;
+
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -11,6 +13,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::challenge::LONGEST_LIFE;
 use crate::domain::limits::{Cap, Scope};
+
+pub use self::routes::{InboxRouteConfig, RouteConfig, SmppRouteConfig};
 
 /// The commented defaults of this service's own section, for the all-in-one's file.
 pub const SETTINGS: &str = include_str!("../defaults.toml");
@@ -93,6 +97,8 @@ pub struct Settings {
     pub store_timeout_milliseconds: u32,
     /// Caps of rule 30.
     pub limits: Limits,
+    /// The ways to carriers.
+    pub routes: Vec<RouteConfig>,
 }
 
 /// The `[otp.limits]` section: sends in any hour and in any day.
@@ -135,6 +141,7 @@ impl Config {
             "challenges.url must be redis:// or rediss:// (memory: lives in one process, and \
              otp-api and sms-dispatcher are two)"
         );
+        config.check()?;
         Ok(config)
     }
 
@@ -172,7 +179,7 @@ impl Config {
             "challenges.url must be redis:// or rediss:// with profile = \"production\" (memory: \
              is lost with the process)"
         );
-        Ok(())
+        routes::check(&otp.routes, self.profile)
     }
 }
 
