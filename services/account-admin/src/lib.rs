@@ -1,1 +1,139 @@
-//! account-admin.
+//! account-admin: organisations, users, seats, domains, role groups and the event log.
+//!
+//! [`run`] puts the parts together; the split binary, the all-in-one process and the tests call it
+//! alike.
+
+mod app;
+mod clients;
+mod config;
+mod domain;
+mod grpc;
+mod store;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use sallyport_chassis::channel::{self, Outgoing};
+use sallyport_chassis::listener::Listener;
+use sallyport_chassis::serve::GrpcServer;
+use sallyport_chassis::supervise::{Supervisor, stop_on_signals};
+use sallyport_chassis::{Clock, SystemClock, telemetry};
+use sallyport_sql::outbox::Relay;
+use sallyport_sql::{Database, DatabaseConfig};
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+pub use app::verify_chain::verify_chain;
+pub use config::{Config, PROCESS, Peers, SETTINGS, Settings};
+pub use domain::chain;
+pub use grpc::callers;
+
+use app::App;
+use app::tell_identity::{INVITATION, PROJECTION, deliver_invitations, deliver_projections};
+use clients::Identity;
+
+/// The schema (PostgreSQL) or file (SQLite) of this service.
+pub const SCHEMA: &str = "admin";
+/// How long what is under way may take after the stop.
+const GRACE: Duration = Duration::from_secs(20);
+
+/// What the surroundings bring.
+pub struct Wiring {
+    /// Where the service is reached.
+    pub listener: Listener,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Channel to identity.
+    pub identity: Outgoing,
+}
+
+/// Opens the store of this service.
+pub async fn open(config: &DatabaseConfig) -> Result<Database> {
+    Database::connect(config, SCHEMA).await
+}
+
+/// Brings the schema up to date.
+pub async fn migrate(database: &Database) -> Result<()> {
+    database
+        .migrate::<store::Migrator>()
+        .await
+        .context("schema admin")
+}
+
+/// Runs the service as a process of its own until a signal ends it.
+pub async fn run_process(config: Config) -> Result<()> {
+    let told = config
+        .telemetry
+        .as_ref()
+        .context("section telemetry is missing")?;
+    let telemetry = telemetry::start("account-admin", told)?;
+    let stop = stop_on_signals()?;
+    if !told.metrics_address.is_empty() {
+        telemetry
+            .serve_metrics(&told.metrics_address, stop.clone())
+            .await?;
+    }
+    let listen = config
+        .listen
+        .as_ref()
+        .context("section listen is missing")?;
+    let peers = config.peers.as_ref().context("section peers is missing")?;
+    let wiring = Wiring {
+        listener: Listener::bind(listen, config.profile).await?,
+        clock: Arc::new(SystemClock),
+        identity: channel::connect(&peers.identity)?,
+    };
+    run(config, wiring, stop).await
+}
+
+/// Runs the service until `stop`.
+pub async fn run(config: Config, wiring: Wiring, stop: CancellationToken) -> Result<()> {
+    config.check()?;
+    let database = open(&config.database).await?;
+    if config.database.migrate_at_start {
+        migrate(&database).await?;
+    }
+    let clock = wiring.clock;
+    let app = App {
+        identity: Identity::new(
+            wiring.identity,
+            clock.clone(),
+            config.account_admin.session_cache_milliseconds,
+        ),
+        database: database.clone(),
+        clock: clock.clone(),
+        settings: config.account_admin,
+        projections_owed: Arc::new(Notify::new()),
+    };
+    let server = GrpcServer {
+        listener: wiring.listener,
+        table: grpc::callers::table(),
+        routes: grpc::routes(&app),
+        names: grpc::NAMES,
+        descriptors: sallyport_proto::DESCRIPTORS,
+        profile: config.profile,
+    };
+    let relay = |topic, wake| Relay::new(database.clone(), topic, clock.clone(), wake);
+    let projections = relay(PROJECTION, app.projections_owed.clone());
+    let invitations = relay(INVITATION, Arc::new(Notify::new()));
+
+    let mut tasks = Supervisor::new(stop.clone());
+    tasks.spawn("gRPC", server.serve(stop.clone()));
+    let (its_app, its_stop) = (app.clone(), stop.clone());
+    tasks.spawn("projections", async move {
+        projections
+            .run(its_stop, |rows| deliver_projections(its_app.clone(), rows))
+            .await;
+        Ok(())
+    });
+    tasks.spawn("invitations", async move {
+        invitations
+            .run(stop, |rows| deliver_invitations(app.clone(), rows))
+            .await;
+        Ok(())
+    });
+    let outcome = tasks.run(GRACE).await;
+    database.close().await.context("closing the store")?;
+    outcome
+}

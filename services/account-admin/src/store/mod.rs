@@ -1,0 +1,32 @@
+//! What account-admin keeps, in the schema `admin`.
+//!
+//! Every transaction that writes begins with [`Head::lock`]: it updates the organisation's row, so
+//! that whatever spans rows (seats, administrators, the event chain) is decided by one transaction
+//! at a time, and locks are always taken in the same order.
+
+pub mod domains;
+pub mod entity;
+pub mod events;
+pub mod head;
+mod migrations;
+pub mod organisations;
+pub mod people;
+pub mod seats;
+
+pub use head::{Entry, Head};
+pub use migrations::Migrator;
+pub use sea_orm::DatabaseTransaction as Transaction;
+
+/// What became of a row with a unique value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Insert {
+    /// It is stored.
+    Done,
+    /// Another row holds the value. The transaction can only be given up.
+    Taken,
+}
+
+/// Ends a transaction for good.
+pub async fn commit(transaction: Transaction) -> Result<(), sallyport_sql::StoreError> {
+    Ok(transaction.commit().await?)
+}
