@@ -38,7 +38,7 @@ pub struct Config {
     /// Codes, limits and carriers.
     pub otp: otp_dispatch::config::Settings,
     /// Organisations, users and the event log.
-    pub account_admin: account_admin::config::Settings,
+    pub account_admin: account_admin::Settings,
     /// The portal.
     pub gateway: gateway::Settings,
 }
@@ -79,7 +79,7 @@ pub fn defaults() -> String {
         SHARED,
         identity::config::SETTINGS,
         otp_dispatch::config::SETTINGS,
-        account_admin::config::SETTINGS,
+        account_admin::SETTINGS,
         gateway::SETTINGS,
     ]
     .join("\n")
@@ -141,6 +141,17 @@ impl Config {
             challenges: self.challenges.clone(),
             queue: self.queue.clone(),
             otp: self.otp.clone(),
+        }
+    }
+
+    pub(crate) fn account_admin(&self) -> account_admin::Config {
+        account_admin::Config {
+            profile: self.profile,
+            listen: None,
+            database: self.database.clone(),
+            telemetry: None,
+            peers: None,
+            account_admin: self.account_admin.clone(),
         }
     }
 

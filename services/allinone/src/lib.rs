@@ -86,7 +86,6 @@ pub async fn start(config: &Config, wiring: Wiring, stop: CancellationToken) -> 
                 listener: admin_listener.and(operator_door)?,
                 clock: clock.clone(),
                 identity: identity.channel(Peer::service("account-admin")),
-                otp: otp.channel(Peer::service("account-admin")),
             },
             stop.clone(),
         ),

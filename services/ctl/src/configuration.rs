@@ -32,9 +32,7 @@ pub(crate) fn check(program: Program, file: Option<&Path>) -> Result<String> {
             effective(&config)
         }
         Program::AccountAdmin => {
-            let config = account_admin::config::Config::load(file)?;
-            config.check()?;
-            effective(&config)
+            effective(&account_admin::Config::load(file)?)
         }
         Program::Gateway => effective(&gateway::Config::load(file)?),
     }
@@ -57,7 +55,7 @@ pub(crate) fn reference() -> String {
         ),
         (
             "`account-admin`: what a process of its own has besides",
-            account_admin::config::PROCESS.to_owned(),
+            account_admin::PROCESS.to_owned(),
         ),
         ("`gateway`: what a process of its own has besides", gateway::PROCESS.to_owned()),
     ] {

@@ -15,9 +15,8 @@ pub(crate) async fn run(service: Stateful, config: Option<&Path>) -> Result<()> 
             database.migrate::<identity::store::Migrator>().await
         }
         Stateful::AccountAdmin => {
-            let config = account_admin::config::Config::load(config)?;
-            let database = Database::connect(&config.database, "admin").await?;
-            database.migrate::<account_admin::store::Migrator>().await
+            let config = account_admin::Config::load(config)?;
+            account_admin::migrate(&account_admin::open(&config.database).await?).await
         }
     }
 }
