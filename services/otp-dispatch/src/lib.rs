@@ -9,4 +9,136 @@ pub mod domain;
 pub mod grpc;
 pub mod ports;
 
-pub use config::Config;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Result, bail, ensure};
+use sallyport_chassis::Clock;
+use sallyport_chassis::config::Profile;
+use sallyport_chassis::keyring::Keyring;
+use sallyport_chassis::listener::Listener;
+use sallyport_chassis::supervise::Supervisor;
+use tokio_util::sync::CancellationToken;
+
+use crate::adapters::queue_rabbitmq::RabbitMqQueue;
+use crate::adapters::queue_sqlite::SqliteQueue;
+use crate::adapters::route_inbox::SmsInbox;
+use crate::adapters::store_memory::MemoryStore;
+use crate::adapters::store_redis::RedisStore;
+use crate::app::Otp;
+use crate::dispatcher::{Dispatcher, Routes};
+use crate::ports::{ChallengeStore, MessageStore, Queue};
+
+pub use crate::config::Config;
+
+/// How long messages in flight may take to end once a dispatcher is asked to stop.
+const IN_FLIGHT: Duration = Duration::from_secs(10);
+/// How long tasks may take to end after they were asked.
+const GRACE: Duration = Duration::from_secs(20);
+
+/// What stands behind the ports. The two processes of a deployment open the same ones; the
+/// all-in-one opens them once and shares them.
+#[derive(Clone)]
+pub struct Backends {
+    /// Challenges and limits.
+    pub challenges: Arc<dyn ChallengeStore>,
+    /// Message states.
+    pub messages: Arc<dyn MessageStore>,
+    /// The queue between the two.
+    pub queue: Arc<dyn Queue>,
+    /// Where texts of the inbox route arrive; only in development.
+    pub inbox: Option<SmsInbox>,
+}
+
+impl Backends {
+    /// Opens what the URLs' schemes name.
+    ///
+    /// # Errors
+    /// A setting that cannot work or that production forbids, or a server that cannot be used.
+    pub async fn open(config: &Config, clock: Arc<dyn Clock>) -> Result<Self> {
+        config.check()?;
+        let challenges_url = &config.challenges.url;
+        let (challenges, messages): (Arc<dyn ChallengeStore>, Arc<dyn MessageStore>) =
+            match challenges_url.scheme() {
+                "memory" => {
+                    let store = MemoryStore::new();
+                    (Arc::new(store.clone()), Arc::new(store))
+                }
+                "redis" | "rediss" => {
+                    let timeout = config.otp.store_timeout();
+                    let store = RedisStore::open(challenges_url, timeout).await?;
+                    (Arc::new(store.clone()), Arc::new(store))
+                }
+                other => bail!("challenges.url: scheme {other} is none of memory, redis, rediss"),
+            };
+        let queue_url = &config.queue.url;
+        let queue: Arc<dyn Queue> = match queue_url.scheme() {
+            "sqlite" => Arc::new(SqliteQueue::open(queue_url, clock).await?),
+            "amqp" | "amqps" => {
+                let confirm = Duration::from_secs(u64::from(config.otp.confirm_seconds));
+                Arc::new(RabbitMqQueue::new(queue_url, confirm)?)
+            }
+            other => bail!("queue.url: scheme {other} is none of sqlite, amqp, amqps"),
+        };
+        let inbox = (config.profile == Profile::Development).then(SmsInbox::new);
+        Ok(Self { challenges, messages, queue, inbox })
+    }
+}
+
+/// Serves otp-api until `stop`.
+///
+/// # Errors
+/// A setting, key or text that cannot work; a task that ended unasked.
+pub async fn run_api(
+    config: Config,
+    backends: Backends,
+    listener: Listener,
+    clock: Arc<dyn Clock>,
+    stop: CancellationToken,
+) -> Result<()> {
+    config.check()?;
+    let Backends { challenges, messages, queue, inbox } = backends;
+    ensure!(
+        inbox.is_none() || config.profile == Profile::Development,
+        "the SMS inbox works with profile = \"development\" only"
+    );
+    let otp = Arc::new(Otp::new(&config, challenges, messages, queue, clock, stop.clone())?);
+    let server = grpc::server(&config, listener, Arc::clone(&otp), inbox);
+    let mut tasks = Supervisor::new(stop.clone());
+    tasks.spawn("sweep", otp.sweep());
+    tasks.spawn("grpc", server.serve(stop));
+    tasks.run(GRACE).await
+}
+
+/// Dispatches messages until `stop`: from the queue to the carriers of `[[otp.routes]]`.
+///
+/// # Errors
+/// A setting, key or route that cannot work; a queue that cannot be consumed.
+pub async fn run_dispatcher(
+    config: Config,
+    backends: Backends,
+    clock: Arc<dyn Clock>,
+    stop: CancellationToken,
+) -> Result<()> {
+    config.check()?;
+    let Backends {
+        messages,
+        queue,
+        inbox,
+        ..
+    } = backends;
+    let seal = open_ring(&config, "seal.keys")?;
+    let routes = Routes::start(&config.otp.routes, inbox.as_ref(), &messages, &clock)?;
+    let dispatcher = Dispatcher::new(queue, messages, &routes, seal, clock);
+    let ended = Arc::new(dispatcher).run(stop, IN_FLIGHT).await;
+    routes.shutdown(IN_FLIGHT).await;
+    Ok(ended?)
+}
+
+fn open_ring(config: &Config, file: &str) -> Result<Keyring> {
+    let path = config.keys.folder.join(file);
+    match config.profile {
+        Profile::Development => Keyring::load_or_create(&path),
+        Profile::Production => Keyring::load(&path),
+    }
+}

@@ -1,5 +1,7 @@
 //! What every store owes: one suite, run against memory and against a real Redis.
 
+#![allow(clippy::unwrap_used)]
+
 #[path = "contract/challenges.rs"]
 mod challenges;
 #[path = "contract/limits.rs"]

@@ -1,1 +1,169 @@
-//! Use cases, one file each: load, ask the domain, store.
+//! Use cases of otp-api, one file each: load, ask the domain, store, publish.
+
+pub mod binding;
+pub mod cancel_challenge;
+pub mod create_challenge;
+pub mod numbers;
+pub mod publish;
+pub mod read_challenge;
+pub mod resend_challenge;
+pub mod send_notice;
+pub mod verify_challenge;
+pub mod watch_challenge;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use sallyport_chassis::Clock;
+use sallyport_chassis::config::Profile;
+use sallyport_chassis::keyring::Keyring;
+use sallyport_phone::{PhoneError, ServedCountries};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::{Config, Settings};
+use crate::domain::limits::Scope;
+use crate::domain::template::Templates;
+use crate::ports::{ChallengeStore, MessageStore, Queue, QueueError, StoreError};
+
+/// The key rings of otp-api.
+#[derive(Debug)]
+pub struct Keys {
+    /// Derives codes and references.
+    pub code: Keyring,
+    /// Seals numbers and texts into queue messages.
+    pub seal: Keyring,
+    /// Hashes what stands in the store's keys.
+    pub lookup: Keyring,
+}
+
+impl Keys {
+    /// Opens the rings. Development makes missing ones; production wants them there, since a ring
+    /// made anew on each replica would verify nobody else's codes.
+    pub fn open(folder: &Path, profile: Profile) -> Result<Self> {
+        let open = |name: &str| {
+            let path = folder.join(name);
+            match profile {
+                Profile::Development => Keyring::load_or_create(&path),
+                Profile::Production => Keyring::load(&path),
+            }
+            .context("keys.folder")
+        };
+        Ok(Self {
+            code: open("code.keys")?,
+            seal: open("seal.keys")?,
+            lookup: open("lookup.keys")?,
+        })
+    }
+}
+
+/// Why a use case of otp-api refuses or fails. A refused request changes nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum OtpError {
+    /// A field is missing or malformed.
+    #[error("field {field}: {reason}")]
+    Field {
+        /// Its path in the request.
+        field: &'static str,
+        /// Stable reason.
+        reason: &'static str,
+    },
+    /// The number breaks rules 1 to 5.
+    #[error(transparent)]
+    Number(#[from] PhoneError),
+    /// No idempotency key.
+    #[error("an idempotency key is required")]
+    IdempotencyRequired,
+    /// The key came before, with another body.
+    #[error("the idempotency key was used for something else")]
+    IdempotencyConflict,
+    /// What was typed is not six digits. Costs no try.
+    #[error("not six digits")]
+    CodeFormat,
+    /// A cap is full.
+    #[error("the cap by {} is full", scope.name())]
+    Full {
+        /// Whose.
+        scope: Scope,
+        /// It is a confirmed factor's own quota (rule 21), not a suspicion (rule 30).
+        quota: bool,
+        /// When it opens.
+        retry_after: Duration,
+    },
+    /// Sent too recently.
+    #[error("too early to send again")]
+    ResendTooEarly {
+        /// When it can be.
+        retry_after: Duration,
+    },
+    /// Every send is spent.
+    #[error("no sends left")]
+    NoSendsLeft,
+    /// Used, cancelled, out of tries or out of time.
+    #[error("the challenge has ended")]
+    Ended,
+    /// No such challenge under this binding.
+    #[error("no such challenge")]
+    NotFound,
+    /// As many readers watch as may.
+    #[error("too many readers watch")]
+    TooManyWatchers,
+    /// The store's trouble.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The queue's trouble. The message stays stored and is published again.
+    #[error(transparent)]
+    Queue(#[from] QueueError),
+}
+
+/// otp-api's use cases over its ports.
+pub struct Otp {
+    challenges: Arc<dyn ChallengeStore>,
+    messages: Arc<dyn MessageStore>,
+    queue: Arc<dyn Queue>,
+    clock: Arc<dyn Clock>,
+    keys: Keys,
+    templates: Templates,
+    served: ServedCountries,
+    settings: Settings,
+    watchers: Arc<Semaphore>,
+    stop: CancellationToken,
+}
+
+impl Otp {
+    /// Puts the use cases together: opens keys, reads and lints texts.
+    pub fn new(
+        config: &Config,
+        challenges: Arc<dyn ChallengeStore>,
+        messages: Arc<dyn MessageStore>,
+        queue: Arc<dyn Queue>,
+        clock: Arc<dyn Clock>,
+        stop: CancellationToken,
+    ) -> Result<Self> {
+        let settings = config.otp.clone();
+        Ok(Self {
+            challenges,
+            messages,
+            queue,
+            clock,
+            keys: Keys::open(&config.keys.folder, config.profile)?,
+            templates: Templates::load(&settings.host)?,
+            served: settings.served()?,
+            watchers: Arc::new(Semaphore::new(settings.watch_streams as usize)),
+            settings,
+            stop,
+        })
+    }
+}
+
+/// From `now` until an instant; never negative.
+fn until(instant: i64, now: i64) -> Duration {
+    Duration::from_millis(u64::try_from(instant.saturating_sub(now)).unwrap_or(0))
+}
+
+/// Seconds as milliseconds, for instants.
+fn seconds_ms(seconds: u32) -> i64 {
+    i64::from(seconds) * 1_000
+}

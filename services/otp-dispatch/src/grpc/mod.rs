@@ -1,1 +1,52 @@
 //! The services of `sallyport.otp.v1`, one file each: decode, one call, encode.
+
+mod binding;
+mod callers;
+mod challenge;
+mod inbox;
+mod notice;
+mod number;
+mod status;
+
+use std::sync::Arc;
+
+use sallyport_chassis::CallerTable;
+use sallyport_chassis::listener::Listener;
+use sallyport_chassis::serve::{GrpcServer, MESSAGE_LIMIT};
+use sallyport_proto::otp::v1::challenge_service_server::ChallengeServiceServer;
+use sallyport_proto::otp::v1::notice_service_server::NoticeServiceServer;
+use sallyport_proto::otp::v1::number_service_server::NumberServiceServer;
+use sallyport_proto::otp::v1::sms_inbox_service_server::SmsInboxServiceServer;
+use tonic::service::Routes;
+
+use crate::adapters::route_inbox::SmsInbox;
+use crate::app::Otp;
+use crate::config::Config;
+
+/// The front door of otp-api. The inbox answers only where there is one, which is in development.
+pub fn server(
+    config: &Config,
+    listener: Listener,
+    otp: Arc<Otp>,
+    inbox: Option<SmsInbox>,
+) -> GrpcServer {
+    let challenges = challenge::Challenges(Arc::clone(&otp));
+    let numbers = number::Numbers(Arc::clone(&otp));
+    let mut routes = Routes::default()
+        .add_service(
+            ChallengeServiceServer::new(challenges).max_decoding_message_size(MESSAGE_LIMIT),
+        )
+        .add_service(NumberServiceServer::new(numbers))
+        .add_service(NoticeServiceServer::new(notice::Notices(otp)));
+    if let Some(inbox) = inbox {
+        routes = routes.add_service(SmsInboxServiceServer::new(inbox::Inbox(inbox)));
+    }
+    GrpcServer {
+        listener,
+        table: CallerTable::new("gateway", callers::ROWS),
+        routes,
+        names: callers::SERVICES,
+        descriptors: sallyport_proto::DESCRIPTORS,
+        profile: config.profile,
+    }
+}
