@@ -1,0 +1,9 @@
+#!/bin/sh
+# The setup script of .config/nextest.toml, run at the root of the workspace. `cargo run` alone
+# would do, but waits for any other build of the same target folder even when nothing is to build.
+program=${CARGO_TARGET_DIR:-target}/debug/testkit-servers
+if [ -x "$program" ] &&
+    [ -z "$(find crates/testkit/src crates/testkit/Cargo.toml -newer "$program" -print -quit)" ]; then
+    exec "$program" nextest-setup
+fi
+exec cargo run --quiet --package sallyport-testkit --bin testkit-servers -- nextest-setup
