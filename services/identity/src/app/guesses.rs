@@ -195,11 +195,9 @@ impl Reservation {
         let Subject {
             key, network_key, ..
         } = &self.subject;
-        let now = app.clock.now_ms();
-        let restored =
-            guesses::move_network(&txn, key, network_key, Some(self.after), before, now).await?;
-        // Where the count moved on meanwhile, this guess stays in it.
-        if restored && self.total.is_some() {
+        guesses::give_back_network(&txn, key, network_key, self.after.open_at, before.open_at)
+            .await?;
+        if self.total.is_some() {
             guesses::give_back_subject(&txn, key).await?;
         }
         txn.commit().await?;

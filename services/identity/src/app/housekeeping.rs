@@ -1,4 +1,5 @@
-//! Deletes what has ended: sessions, remembered browsers, links, counts of guesses. Nothing depends on it being on time.
+//! Deletes what has ended: sessions, links, counts of guesses, and what the second step kept. Nothing
+//! depends on it being on time.
 
 use std::time::Duration;
 

@@ -221,6 +221,8 @@ async fn write_reset(app: &App, row_id: Uuid, job: MailJob) -> Result<Option<Mai
     let Some(user) = by_email(&txn, &email).await? else {
         return Ok(None);
     };
+    // Resets of one user are counted one after the other.
+    users::lock(&txn, user.id).await?;
     let before = at - HOUR.as_millis() as i64;
     if links::count_resets(&txn, user.id, row_id, before).await? >= settings.resets_per_hour {
         metrics::counter!("password_resets_limited_total").increment(1);

@@ -179,6 +179,31 @@ pub async fn reserve_subject(
     row.map(|row| number(&row, "failures")).transpose()
 }
 
+/// Takes one failure of the subject in one network back, and the wait that it set, where no later
+/// failure has set another.
+pub async fn give_back_network(
+    txn: &impl ConnectionTrait,
+    subject_key: &str,
+    network_key: &str,
+    set_open_at: i64,
+    old_open_at: i64,
+) -> Result<(), StoreError> {
+    execute(
+        txn,
+        "UPDATE guess_networks SET failures = failures - 1, \
+         open_at = CASE WHEN open_at = $3 THEN $4 ELSE open_at END \
+         WHERE subject_key = $1 AND network_key = $2 AND failures > 0",
+        [
+            subject_key.into(),
+            network_key.into(),
+            set_open_at.into(),
+            old_open_at.into(),
+        ],
+    )
+    .await?;
+    Ok(())
+}
+
 /// Takes one failure of the subject back.
 pub async fn give_back_subject(
     txn: &impl ConnectionTrait,

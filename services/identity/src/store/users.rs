@@ -1,5 +1,7 @@
 //! What account-admin has told of each user.
 
+use sallyport_sql::StoreError;
+use sea_orm::QuerySelect;
 use sea_orm::entity::prelude::*;
 
 /// Whether a user may sign in.
@@ -67,3 +69,10 @@ impl std::fmt::Debug for Model {
 pub enum Relation {}
 
 impl ActiveModelBehavior for ActiveModel {}
+
+/// Holds the user's row until the transaction ends, so that what is counted for one user is counted
+/// by one transaction at a time. On SQLite the transaction holds the whole database already.
+pub async fn lock(txn: &impl ConnectionTrait, id: Uuid) -> Result<(), StoreError> {
+    Entity::find_by_id(id).lock_exclusive().one(txn).await?;
+    Ok(())
+}

@@ -1,0 +1,29 @@
+//! The first step through identity's front door, on SQLite and on PostgreSQL.
+
+mod guesses;
+mod links;
+mod log;
+mod passwords;
+mod projection;
+mod sessions;
+mod sign_in;
+mod world;
+
+/// Runs each test on both databases.
+#[macro_export]
+macro_rules! on_both_databases {
+    ($($test:ident),+ $(,)?) => {
+        mod on_sqlite {
+            $(#[tokio::test(flavor = "multi_thread")]
+            async fn $test() {
+                super::$test($crate::world::World::on_sqlite().await).await;
+            })+
+        }
+        mod on_postgres {
+            $(#[tokio::test(flavor = "multi_thread")]
+            async fn $test() {
+                super::$test($crate::world::World::on_postgres().await).await;
+            })+
+        }
+    };
+}
