@@ -237,7 +237,10 @@ impl Shared {
         self: Arc<Self>,
         mut slot: Slot,
     ) -> Result<Option<SqliteDelivery>, QueueError> {
-        let classes: &[Class] = match slot.notice {
+        // Kept apart until a notice is handed out: a look that found nothing must wake nobody, or
+        // the consumer would wake itself and never rest.
+        let notice = slot.notice.take();
+        let classes: &[Class] = match notice {
             Some(_) => &Class::ALL,
             None => &[Class::Code],
         };
@@ -248,8 +251,8 @@ impl Shared {
             };
             let reason = match serde_json::from_str::<QueueMessage>(&row.body) {
                 Ok(message) if row.deliveries <= DELIVERY_LIMIT => {
-                    if message.class == Class::Code {
-                        slot.notice = None;
+                    if message.class == Class::Notice {
+                        slot.notice = notice;
                     }
                     let hold = Hold {
                         shared: Arc::clone(&self),
