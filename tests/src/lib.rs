@@ -1,6 +1,7 @@
 //! The whole system, started for a test: embedded, or on PostgreSQL, Redis, RabbitMQ and a carrier
 //! that somebody else wrote. The same services, the same front door; only three URLs differ.
 
+pub mod bench;
 pub mod processes;
 
 use std::sync::Arc;
