@@ -399,8 +399,10 @@ async fn rabbitmq_buries_what_is_no_message() {
     let rig = on_rabbitmq(&vhost.url);
     publish(&*rig.queue, &["a"], Class::Code).await;
     let (_connection, channel) = channel(&vhost.url).await;
+    // Confirmed, so that it stands before the one that follows on another connection.
+    channel.confirm_select(Default::default()).await.unwrap();
     let (options, properties) = Default::default();
-    channel
+    let confirm = channel
         .basic_publish(
             "".into(),
             "sms.code".into(),
@@ -410,6 +412,7 @@ async fn rabbitmq_buries_what_is_no_message() {
         )
         .await
         .unwrap();
+    assert!(confirm.await.unwrap().is_ack());
     publish(&*rig.queue, &["b"], Class::Code).await;
     let mut consumer = rig.queue.consume(10).await.unwrap();
     assert_eq!(ids(&mut consumer, 2).await, ["a", "b"]);
