@@ -23,6 +23,8 @@ pub struct SecondStepSettings {
     /// code by SMS.
     #[serde(rename = "number_change_wait_seconds", with = "seconds")]
     pub number_change_wait: Duration,
+    /// Users who may have the same number.
+    pub users_per_number: u32,
     /// How long a browser is remembered.
     #[serde(rename = "remember_browser_seconds", with = "seconds")]
     pub remember_browser: Duration,
@@ -50,6 +52,10 @@ impl SecondStepSettings {
         ensure!(
             (1..=100).contains(&self.recovery_tries_per_hour),
             "identity.second_step.recovery_tries_per_hour must be 1 to 100"
+        );
+        ensure!(
+            self.users_per_number >= 1,
+            "identity.second_step.users_per_number must be at least 1"
         );
         ensure!(
             self.remember_browser <= Duration::from_secs(90 * 86_400),

@@ -31,6 +31,7 @@ impl From<CodeRefusal> for Status {
             }
             R::Disabled => Refusal::new(Code::FailedPrecondition, "second_factor.disabled"),
             R::NotActive => Refusal::new(Code::FailedPrecondition, "two_factor.not_active"),
+            R::NumberInUse => Refusal::field("mobile_number", "phone.in_use"),
             R::AlreadySignedIn => Refusal::new(Code::FailedPrecondition, "session.signed_in"),
             R::IdempotencyRequired => Refusal::field("idempotency_key", "idempotency.required"),
             R::IdempotencyTooLong => Refusal::field("idempotency_key", "field.too_long"),

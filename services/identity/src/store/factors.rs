@@ -4,7 +4,7 @@
 use sallyport_phone::PhoneNumber;
 use sallyport_sql::StoreError;
 use sea_orm::entity::prelude::*;
-use sea_orm::{ActiveValue::Set, QueryOrder};
+use sea_orm::{ActiveValue::Set, PaginatorTrait, QueryOrder};
 
 /// A row of `factors`.
 #[derive(Clone, PartialEq, Eq, DeriveEntityModel)]
@@ -82,6 +82,20 @@ pub async fn confirmed(
         PhoneNumber::parse_e164(&row.number).map_err(|_| StoreError::Corrupt("factors.number"))
     })
     .transpose()
+}
+
+/// How many other users have this number confirmed.
+pub async fn other_holders(
+    db: &impl ConnectionTrait,
+    user_id: Uuid,
+    number: &PhoneNumber,
+) -> Result<u64, StoreError> {
+    Ok(Entity::find()
+        .filter(Column::Number.eq(number.e164()))
+        .filter(Column::State.eq("confirmed"))
+        .filter(Column::UserId.ne(user_id))
+        .count(db)
+        .await?)
 }
 
 /// Binds a number that a code has proved.

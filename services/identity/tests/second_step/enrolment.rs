@@ -16,6 +16,7 @@ on_both_databases!(
     binding_a_number_needs_the_password_fresh,
     numbers_that_take_no_sms_are_refused_before_any_is_sent,
     one_live_enrolment_of_a_licensed_user_is_trusted,
+    three_users_may_share_a_number,
     a_new_number_takes_over_when_its_code_is_given,
     after_a_new_number_a_code_alone_takes_nothing_away_for_a_day,
     switching_off_needs_a_fresh_second_factor,
@@ -268,6 +269,31 @@ async fn one_live_enrolment_of_a_licensed_user_is_trusted(world: World) {
     let session = world.sign_in(&unlicensed).await;
     session.enable(NUMBER, &new_key()).await.unwrap();
     assert!(!trusted());
+    world.end().await;
+}
+
+async fn three_users_may_share_a_number(world: World) {
+    for name in ["ada", "bob"] {
+        world.enrolled(name).await;
+    }
+    let (fourth, third) = (world.user("dan").await, world.user("eve").await);
+    let mut fourth = world.sign_in(&fourth).await;
+    fourth.enable(NUMBER, &new_key()).await.unwrap();
+    let code_of_fourth = world.otp.newest_code(NUMBER);
+    let mut third = world.sign_in(&third).await;
+    third.enrol(&world.otp, NUMBER).await;
+    let late = refusal(fourth.give(&code_of_fourth).await);
+    assert_eq!(late.reason, "phone.in_use");
+    assert_eq!(late.fields[0].0, "mobile_number");
+    assert_eq!(state(&fourth).await, TwoFactorState::Pending);
+    let sent = world.otp.sent().len();
+    assert_eq!(
+        refused(fourth.enable(NUMBER, &new_key()).await),
+        "phone.in_use"
+    );
+    assert_eq!(world.otp.sent().len(), sent, "refused before any SMS");
+    fourth.enrol(&world.otp, OTHER_NUMBER).await;
+    assert_eq!(refused(fourth.change_number(NUMBER).await), "phone.in_use");
     world.end().await;
 }
 

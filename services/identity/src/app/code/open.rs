@@ -8,6 +8,7 @@ use super::{LiveChallenge, otp};
 use crate::app::App;
 use crate::app::events::{self, EventDraft};
 use crate::app::session::{SessionContext, SessionRefusal};
+use crate::app::two_factor::bind;
 use crate::store::challenges::{self, Challenge, Purpose, Stored};
 use crate::store::pending_enrolments;
 
@@ -44,6 +45,9 @@ pub(crate) async fn open(
         session_id: context.session.id,
         number: number.clone(),
     };
+    if purpose.binds() {
+        bind::refuse_shared(app.database.connection(), app, user.id, number).await?;
+    }
     let trusted = !purpose.binds() || is_trusted_enrolment(app, context, &challenge).await?;
     let live = otp::create(app, caller, user, &challenge, key, trusted).await?;
     challenge.id.clone_from(&live.state.challenge_id);

@@ -53,6 +53,9 @@ pub enum CodeRefusal {
     /// A hundred wrong codes in a row: a number must be enrolled anew.
     #[error("the factor is disabled")]
     Disabled,
+    /// As many users as may have this number have it.
+    #[error("the number is in use")]
+    NumberInUse,
     /// The user has no active factor.
     #[error("two-factor authentication is off")]
     NotActive,

@@ -57,6 +57,9 @@ pub(super) async fn settle_right(
     if purpose.binds() && !pending_enrolments::take(&tx, challenge, now_ms).await? {
         return Err(CodeRefusal::NoChallenge);
     }
+    if purpose.binds() {
+        bind::refuse_shared(&tx, app, user.id, &challenge.number).await?;
+    }
     second_steps::clear(&tx, user.id).await?;
     if count >= DISABLED_AT {
         second_steps::undo_disabled(&tx, user.id).await?;
@@ -211,8 +214,11 @@ async fn tell_closed(
     notices::tell(tx, app, &context.user, notice, &number).await
 }
 
-fn reason(refusal: &CodeRefusal) -> &'static str {
+/// The word for an attempt that was not right, in events and metrics.
+pub(super) fn reason(refusal: &CodeRefusal) -> &'static str {
     match refusal {
+        CodeRefusal::Locked(_) => "second_factor.locked",
+        CodeRefusal::Disabled => "second_factor.disabled",
         CodeRefusal::Wrong { .. } => "code.wrong",
         CodeRefusal::Expired => "code.expired",
         CodeRefusal::Used => "code.used",

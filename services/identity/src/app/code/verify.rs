@@ -6,7 +6,7 @@ use sallyport_chassis::{Caller, Secret};
 use sallyport_proto::otp::v1::Verdict;
 
 use super::refusal::CodeRefusal;
-use super::settle::{Settlement, settle_right, settle_wrong};
+use super::settle::{Settlement, reason, settle_right, settle_wrong};
 use super::{detached, open_to_attempts, otp};
 use crate::app::App;
 use crate::app::session::{SessionContext, authenticate};
@@ -39,9 +39,12 @@ pub async fn verify_code(
     let code = CodeInput::parse(typed).map_err(|_| CodeRefusal::Format)?;
     let challenge = challenges::of(&context.session)?.ok_or(CodeRefusal::NoChallenge)?;
     let (app, caller) = (app.clone(), caller.clone());
-    detached(
-        async move { attempt(&app, &caller, &context, &challenge, &code, remember_browser).await },
-    )
+    detached(async move {
+        let answer = attempt(&app, &caller, &context, &challenge, &code, remember_browser).await;
+        let result = answer.as_ref().err().map_or("right", reason);
+        metrics::counter!("second_step_attempts_total", "result" => result).increment(1);
+        answer
+    })
     .await
 }
 

@@ -5,9 +5,11 @@ use sallyport_chassis::{Caller, Secret, clock};
 use sallyport_phone::PhoneNumber;
 use sallyport_sql::StoreError;
 use sea_orm::ConnectionTrait;
+use uuid::Uuid;
 
 use super::recovery_set;
 use crate::app::App;
+use crate::app::code::refusal::CodeRefusal;
 use crate::app::events::{self, EventDraft};
 use crate::app::notices;
 use crate::app::session::{self, SessionContext};
@@ -15,6 +17,20 @@ use crate::domain::mail_text::Notice;
 use crate::store::challenges::Challenge;
 use crate::store::factors::EndReason;
 use crate::store::{browsers, factors, second_steps};
+
+/// Refuses a number that many users have already (rule 13), without a hint whose it is.
+pub(crate) async fn refuse_shared(
+    db: &impl ConnectionTrait,
+    app: &App,
+    user_id: Uuid,
+    number: &PhoneNumber,
+) -> Result<(), CodeRefusal> {
+    let others = factors::other_holders(db, user_id, number).await?;
+    if others >= u64::from(app.settings.second_step.users_per_number) {
+        return Err(CodeRefusal::NumberInUse);
+    }
+    Ok(())
+}
 
 /// The proved number takes the place of the confirmed one.
 pub(crate) async fn replace_number(

@@ -102,17 +102,18 @@ impl MigrationTrait for Migration {
                     .to_owned(),
             )
             .await?;
-        for (name, table) in [
-            ("factors_user", "factors"),
-            ("recovery_codes_user", "recovery_codes"),
-            ("browsers_user", "browsers"),
+        for (name, table, column) in [
+            ("factors_user", "factors", "user_id"),
+            ("factors_number", "factors", "number"),
+            ("recovery_codes_user", "recovery_codes", "user_id"),
+            ("browsers_user", "browsers", "user_id"),
         ] {
             manager
                 .create_index(
                     Index::create()
                         .name(name)
                         .table(table)
-                        .col("user_id")
+                        .col(column)
                         .to_owned(),
                 )
                 .await?;
