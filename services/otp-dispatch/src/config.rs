@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use sallyport_chassis::SecretUrl;
 use sallyport_chassis::config::{ListenConfig, Profile, TelemetryConfig};
+use sallyport_chassis::keyring::Keyring;
 use sallyport_phone::{Country, ServedCountries};
 use serde::{Deserialize, Serialize};
 
@@ -51,6 +52,22 @@ pub struct Config {
 pub struct KeysConfig {
     /// The folder of `code.keys`, `seal.keys` and `lookup.keys`, each of mode 0600.
     pub folder: PathBuf,
+}
+
+impl KeysConfig {
+    /// Opens a ring. Development makes a missing one; production wants it there, since a ring made
+    /// anew on each replica would verify and open nobody else's.
+    ///
+    /// # Errors
+    /// The file is missing, malformed, or may be read by others.
+    pub fn ring(&self, file: &str, profile: Profile) -> Result<Keyring> {
+        let path = self.folder.join(file);
+        match profile {
+            Profile::Development => Keyring::load_or_create(&path),
+            Profile::Production => Keyring::load(&path),
+        }
+        .context("keys.folder")
+    }
 }
 
 /// The `[challenges]` section.

@@ -15,7 +15,6 @@ use std::time::Duration;
 use anyhow::{Result, bail, ensure};
 use sallyport_chassis::Clock;
 use sallyport_chassis::config::Profile;
-use sallyport_chassis::keyring::Keyring;
 use sallyport_chassis::listener::Listener;
 use sallyport_chassis::supervise::Supervisor;
 use tokio_util::sync::CancellationToken;
@@ -127,18 +126,10 @@ pub async fn run_dispatcher(
         inbox,
         ..
     } = backends;
-    let seal = open_ring(&config, "seal.keys")?;
+    let seal = config.keys.ring("seal.keys", config.profile)?;
     let routes = Routes::start(&config.otp.routes, inbox.as_ref(), &messages, &clock)?;
     let dispatcher = Dispatcher::new(queue, messages, &routes, seal, clock);
     let ended = Arc::new(dispatcher).run(stop, IN_FLIGHT).await;
     routes.shutdown(IN_FLIGHT).await;
     Ok(ended?)
-}
-
-fn open_ring(config: &Config, file: &str) -> Result<Keyring> {
-    let path = config.keys.folder.join(file);
-    match config.profile {
-        Profile::Development => Keyring::load_or_create(&path),
-        Profile::Production => Keyring::load(&path),
-    }
 }

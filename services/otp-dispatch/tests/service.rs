@@ -20,7 +20,7 @@ use std::time::Duration;
 use otp_dispatch::config::{PROCESS, SECRETS, SETTINGS};
 use otp_dispatch::domain::message::{Class, QueueMessage};
 use otp_dispatch::ports::{Claim, Consumer, Settle};
-use otp_dispatch::{Backends, Config, run_api};
+use otp_dispatch::{Backends, Config, run_api, run_dispatcher};
 use sallyport_chassis::channel::{Dialler, Outgoing};
 use sallyport_chassis::keyring::Keyring;
 use sallyport_chassis::listener::Listener;

@@ -11,13 +11,11 @@ pub mod send_notice;
 pub mod verify_challenge;
 pub mod watch_challenge;
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use sallyport_chassis::Clock;
-use sallyport_chassis::config::Profile;
 use sallyport_chassis::keyring::Keyring;
 use sallyport_phone::{PhoneError, ServedCountries};
 use tokio::sync::Semaphore;
@@ -30,33 +28,13 @@ use crate::ports::{ChallengeStore, MessageStore, Queue, QueueError, StoreError};
 
 /// The key rings of otp-api.
 #[derive(Debug)]
-pub struct Keys {
+struct Keys {
     /// Derives codes and references.
-    pub code: Keyring,
+    code: Keyring,
     /// Seals numbers and texts into queue messages.
-    pub seal: Keyring,
+    seal: Keyring,
     /// Hashes what stands in the store's keys.
-    pub lookup: Keyring,
-}
-
-impl Keys {
-    /// Opens the rings. Development makes missing ones; production wants them there, since a ring
-    /// made anew on each replica would verify nobody else's codes.
-    pub fn open(folder: &Path, profile: Profile) -> Result<Self> {
-        let open = |name: &str| {
-            let path = folder.join(name);
-            match profile {
-                Profile::Development => Keyring::load_or_create(&path),
-                Profile::Production => Keyring::load(&path),
-            }
-            .context("keys.folder")
-        };
-        Ok(Self {
-            code: open("code.keys")?,
-            seal: open("seal.keys")?,
-            lookup: open("lookup.keys")?,
-        })
-    }
+    lookup: Keyring,
 }
 
 /// Why a use case of otp-api refuses or fails. A refused request changes nothing.
@@ -148,7 +126,11 @@ impl Otp {
             messages,
             queue,
             clock,
-            keys: Keys::open(&config.keys.folder, config.profile)?,
+            keys: Keys {
+                code: config.keys.ring("code.keys", config.profile)?,
+                seal: config.keys.ring("seal.keys", config.profile)?,
+                lookup: config.keys.ring("lookup.keys", config.profile)?,
+            },
             templates: Templates::load(&settings.host)?,
             served: settings.served()?,
             watchers: Arc::new(Semaphore::new(settings.watch_streams as usize)),

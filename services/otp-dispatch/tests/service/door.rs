@@ -232,25 +232,68 @@ async fn a_notice_is_sent_once_and_outside_the_caps() {
     service.end().await;
 }
 
+/// With the real dispatcher: from the request to the development inbox.
 #[tokio::test]
-async fn the_inbox_answers_the_gateway() {
+async fn a_code_arrives_in_the_inbox_and_the_gateway_alone_reads_it() {
     let service = Service::start(&[]).await;
-    let list = pb::ListSmsRequest {
-        to: NUMBER.to_owned(),
-        wait_seconds: 0,
-        after: 0,
+    let clock: Arc<dyn Clock> = Arc::new(service.clock.clone());
+    let (config, backends) = (service.config.clone(), service.backends.clone());
+    let dispatcher = tokio::spawn(run_dispatcher(
+        config,
+        backends,
+        clock,
+        service.stop.clone(),
+    ));
+    let challenge = service.create(create("key-1")).await.unwrap();
+    let list = |to: &str, after: u32| pb::ListSmsRequest {
+        to: to.to_owned(),
+        wait_seconds: if after == 0 { 9 } else { 0 },
+        after,
     };
-    let answer = SmsInboxServiceClient::new(service.channel("gateway"))
-        .list_sms(list.clone())
+    let mut inbox = SmsInboxServiceClient::new(service.channel("gateway"));
+    let found = inbox
+        .list_sms(list(NUMBER, 0))
         .await
+        .unwrap()
+        .into_inner()
+        .messages;
+    assert_eq!((found.len(), found[0].to.as_str()), (1, NUMBER));
+    assert!(
+        found[0].text.contains(&challenge.reference),
+        "{}",
+        found[0].text
+    );
+    let all = inbox
+        .list_sms(list("", 0))
+        .await
+        .unwrap()
+        .into_inner()
+        .messages;
+    assert_eq!(all, found);
+    let later = inbox
+        .list_sms(list("", found[0].sequence))
+        .await
+        .unwrap()
+        .into_inner()
+        .messages;
+    assert!(later.is_empty());
+
+    let code = found[0]
+        .text
+        .lines()
+        .next_back()
+        .unwrap()
+        .strip_prefix("@localhost #")
         .unwrap();
-    assert!(answer.into_inner().messages.is_empty());
-    let status = SmsInboxServiceClient::new(service.channel("identity"))
-        .list_sms(list)
-        .await
-        .unwrap_err();
+    let verdict = service
+        .verify(&challenge.challenge_id, code, "request-1")
+        .await;
+    assert_eq!(verdict.0, pb::Verdict::Right);
+    let mut other = SmsInboxServiceClient::new(service.channel("identity"));
+    let status = other.list_sms(list(NUMBER, 0)).await.unwrap_err();
     assert_eq!(status.code(), Code::PermissionDenied);
     service.end().await;
+    dispatcher.await.unwrap().unwrap();
 }
 
 #[tokio::test]
