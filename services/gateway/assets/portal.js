@@ -33,7 +33,6 @@ document.addEventListener("keydown", (event) => {
 // A link of the error summary puts the cursor into its field.
 const summary = document.getElementById("summary");
 if (summary) {
-  summary.focus();
   summary.addEventListener("click", (event) => {
     const link = event.target.closest("a[href^='#']");
     const field = link && document.getElementById(link.hash.slice(1));

@@ -20,11 +20,31 @@ const CSS: &str = "text/css; charset=utf-8";
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 
 static ASSETS: [Asset; 5] = [
-    Asset { name: "portal.css", kind: CSS, text: include_str!("../assets/portal.css") },
-    Asset { name: "portal.js", kind: SCRIPT, text: include_str!("../assets/portal.js") },
-    Asset { name: "code.js", kind: SCRIPT, text: include_str!("../assets/code.js") },
-    Asset { name: "number.js", kind: SCRIPT, text: include_str!("../assets/number.js") },
-    Asset { name: "icon.svg", kind: "image/svg+xml", text: include_str!("../assets/icon.svg") },
+    Asset {
+        name: "portal.css",
+        kind: CSS,
+        text: include_str!("../assets/portal.css"),
+    },
+    Asset {
+        name: "portal.js",
+        kind: SCRIPT,
+        text: include_str!("../assets/portal.js"),
+    },
+    Asset {
+        name: "code.js",
+        kind: SCRIPT,
+        text: include_str!("../assets/code.js"),
+    },
+    Asset {
+        name: "number.js",
+        kind: SCRIPT,
+        text: include_str!("../assets/number.js"),
+    },
+    Asset {
+        name: "icon.svg",
+        kind: "image/svg+xml",
+        text: include_str!("../assets/icon.svg"),
+    },
 ];
 
 static ADDRESSES: LazyLock<Vec<String>> = LazyLock::new(|| {
@@ -73,7 +93,13 @@ mod tests {
 
     #[test]
     fn every_asset_that_a_template_names_is_there() {
-        for name in ["portal.css", "portal.js", "code.js", "number.js", "icon.svg"] {
+        for name in [
+            "portal.css",
+            "portal.js",
+            "code.js",
+            "number.js",
+            "icon.svg",
+        ] {
             assert!(address(name).ends_with(name));
         }
         assert_eq!(address("other.js"), "");

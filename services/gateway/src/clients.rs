@@ -34,7 +34,11 @@ macro_rules! clients {
 
 impl Clients {
     pub(crate) fn new(identity: Outgoing, otp: Outgoing, admin: Outgoing) -> Self {
-        Self { identity, otp, admin }
+        Self {
+            identity,
+            otp,
+            admin,
+        }
     }
 
     clients! {

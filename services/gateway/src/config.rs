@@ -86,8 +86,7 @@ impl Config {
     /// environment.
     pub fn load(file: Option<&Path>) -> Result<Self> {
         let defaults = format!("{PROCESS}\n{SETTINGS}");
-        let config: Self =
-            sallyport_chassis::config::load(&defaults, &[], file, std::env::vars())?;
+        let config: Self = sallyport_chassis::config::load(&defaults, &[], file, std::env::vars())?;
         config.check()?;
         Ok(config)
     }
@@ -170,8 +169,7 @@ impl Network {
     pub fn contains(&self, address: IpAddr) -> bool {
         fn same(a: &[u8], b: &[u8], bits: u8) -> bool {
             let (whole, rest) = (usize::from(bits / 8), bits % 8);
-            a[..whole] == b[..whole]
-                && (rest == 0 || (a[whole] ^ b[whole]) >> (8 - rest) == 0)
+            a[..whole] == b[..whole] && (rest == 0 || (a[whole] ^ b[whole]) >> (8 - rest) == 0)
         }
         match (self.address, address.to_canonical()) {
             (IpAddr::V4(a), IpAddr::V4(b)) => same(&a.octets(), &b.octets(), self.bits),
@@ -237,8 +235,16 @@ mod tests {
     #[test]
     fn a_public_socket_needs_tls_or_a_proxy() {
         let mut config = defaults();
-        config.listen = Some(Listen { address: "0.0.0.0:80".parse().unwrap() });
-        assert!(config.check().unwrap_err().to_string().contains("not on loopback"));
+        config.listen = Some(Listen {
+            address: "0.0.0.0:80".parse().unwrap(),
+        });
+        assert!(
+            config
+                .check()
+                .unwrap_err()
+                .to_string()
+                .contains("not on loopback")
+        );
     }
 
     #[test]

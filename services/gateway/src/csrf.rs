@@ -46,7 +46,10 @@ pub(crate) fn nonce() -> String {
 
 /// Whether a text has the form of a nonce.
 pub(crate) fn is_nonce(text: &str) -> bool {
-    text.len() == 32 && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+    text.len() == 32
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
 }
 
 /// The idempotency key of one thing that a form does: the same form with the same content gives the
@@ -90,8 +93,14 @@ mod tests {
         let nonce = nonce();
         assert!(is_nonce(&nonce));
         let key = |parts: &[&str]| idempotency_key(&nonce, parts);
-        assert_eq!(key(&["enable", "+33612345678"]), key(&["enable", "+33612345678"]));
-        assert_ne!(key(&["enable", "+33612345678"]), key(&["enable", "+33612345679"]));
+        assert_eq!(
+            key(&["enable", "+33612345678"]),
+            key(&["enable", "+33612345678"])
+        );
+        assert_ne!(
+            key(&["enable", "+33612345678"]),
+            key(&["enable", "+33612345679"])
+        );
         assert!(!is_nonce("short"));
         assert!(!is_nonce(&"G".repeat(32)));
     }
@@ -106,13 +115,25 @@ mod tests {
             own_origin(&headers, "http://localhost:8080")
         };
         assert!(own(&[("origin", "http://localhost:8080")]));
-        assert!(own(&[("origin", "null"), ("sec-fetch-site", "same-origin")]));
+        assert!(own(&[
+            ("origin", "null"),
+            ("sec-fetch-site", "same-origin")
+        ]));
         assert!(own(&[("sec-fetch-site", "same-origin")]));
         assert!(!own(&[]));
         assert!(!own(&[("origin", "null")]));
         assert!(!own(&[("origin", "http://localhost:8081")]));
-        assert!(!own(&[("origin", "http://evil.example"), ("sec-fetch-site", "same-origin")]));
-        assert!(!own(&[("origin", "http://localhost:8080"), ("sec-fetch-site", "same-site")]));
-        assert!(!own(&[("origin", "null"), ("sec-fetch-site", "cross-site")]));
+        assert!(!own(&[
+            ("origin", "http://evil.example"),
+            ("sec-fetch-site", "same-origin")
+        ]));
+        assert!(!own(&[
+            ("origin", "http://localhost:8080"),
+            ("sec-fetch-site", "same-site")
+        ]));
+        assert!(!own(&[
+            ("origin", "null"),
+            ("sec-fetch-site", "cross-site")
+        ]));
     }
 }

@@ -112,5 +112,7 @@ pub(crate) async fn posts(State(app): State<Arc<App>>, request: Request, next: N
         let answered = tokio::time::timeout(limit, next.run(request)).await;
         answered.unwrap_or_else(|_| Problem::Failed(Code::Unavailable).into_response())
     };
-    app.twice.once(hash.finalize().into(), work.in_current_span()).await
+    app.twice
+        .once(hash.finalize().into(), work.in_current_span())
+        .await
 }

@@ -86,7 +86,10 @@ fn router(app: &Arc<App>) -> Router {
 
 /// Runs the gateway as a process of its own: telemetry, socket, channels, signals.
 pub async fn serve(config: Config) -> Result<()> {
-    let telemetry = config.telemetry.as_ref().context("[telemetry] is missing")?;
+    let telemetry = config
+        .telemetry
+        .as_ref()
+        .context("[telemetry] is missing")?;
     let peers = config.peers.as_ref().context("[peers] is missing")?;
     let listen = config.listen.as_ref().context("[listen] is missing")?;
     let telemetry = (
@@ -98,7 +101,10 @@ pub async fn serve(config: Config) -> Result<()> {
         .with_context(|| format!("listen.address {} cannot be bound", listen.address))?;
     let stop = sallyport_chassis::supervise::stop_on_signals()?;
     if !telemetry.1.is_empty() {
-        telemetry.0.serve_metrics(&telemetry.1, stop.clone()).await?;
+        telemetry
+            .0
+            .serve_metrics(&telemetry.1, stop.clone())
+            .await?;
     }
     let wiring = Wiring {
         http,

@@ -56,14 +56,24 @@ impl Reading {
         let short = local.strftime("%Z").to_string();
         Moment {
             text: format!("{date} {time}"),
-            zone: if short == name { short } else { format!("{name} ({short})") },
-            iso: instant.round(jiff::Unit::Second).unwrap_or(instant).to_string(),
+            zone: if short == name {
+                short
+            } else {
+                format!("{name} ({short})")
+            },
+            iso: instant
+                .round(jiff::Unit::Second)
+                .unwrap_or(instant)
+                .to_string(),
         }
     }
 
     /// The same for a wire timestamp; `None` where it is not set.
     pub(crate) fn wire(&self, stamp: &Option<prost_types::Timestamp>) -> Option<Moment> {
-        stamp.as_ref().and_then(from_proto).map(|instant| self.at(instant))
+        stamp
+            .as_ref()
+            .and_then(from_proto)
+            .map(|instant| self.at(instant))
     }
 }
 
@@ -93,7 +103,10 @@ mod tests {
         assert_eq!(moment.iso, "2026-11-24T19:05:07Z");
         let moment = at("Europe/Paris", "day_first", Language::French);
         assert_eq!(moment.text, "24/11/2026 20\u{a0}h\u{a0}05");
-        assert_eq!(at("Asia/Tokyo", "month_first", Language::English).text, "11/25/2026 04:05");
+        assert_eq!(
+            at("Asia/Tokyo", "month_first", Language::English).text,
+            "11/25/2026 04:05"
+        );
         assert_eq!(at("Nowhere/Else", "iso", Language::English).zone, "UTC");
     }
 

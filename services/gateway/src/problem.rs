@@ -80,7 +80,9 @@ impl Problem {
 
 /// Whole seconds until a repeated request may succeed, rounded up.
 pub(crate) fn retry_seconds(refusal: &Refusal) -> Option<u64> {
-    refusal.retry_after.map(|delay| delay.as_millis().div_ceil(1000) as u64)
+    refusal
+        .retry_after
+        .map(|delay| delay.as_millis().div_ceil(1000) as u64)
 }
 
 impl From<Status> for Problem {
@@ -91,7 +93,9 @@ impl From<Status> for Problem {
                 tracing::warn!(code = ?status.code(), message = status.message(), "a call failed");
                 // A bare refusal of the transport must not look like an answer about the reader.
                 Self::Failed(match status.code() {
-                    Code::Unavailable | Code::DeadlineExceeded | Code::Cancelled => Code::Unavailable,
+                    Code::Unavailable | Code::DeadlineExceeded | Code::Cancelled => {
+                        Code::Unavailable
+                    }
                     _ => Code::Internal,
                 })
             }
@@ -117,7 +121,11 @@ impl IntoResponse for Problem {
 
 /// A last resort without templates.
 pub(crate) fn plain(status: StatusCode, words: Words, request_id: &str) -> Response {
-    let text = format!("{}\n{}\n", words.something_wrong(), words.request_id_is(request_id));
+    let text = format!(
+        "{}\n{}\n",
+        words.something_wrong(),
+        words.request_id_is(request_id)
+    );
     (status, text).into_response()
 }
 

@@ -1,6 +1,7 @@
 //! Reason of a refusal → sentence, in both languages, from one table.
 
 use sallyport_chassis::Refusal;
+use sallyport_phone::Country;
 
 use crate::moment::wait;
 use crate::problem::retry_seconds;
@@ -24,9 +25,16 @@ pub(crate) fn known(words: Words, refusal: &Refusal) -> Option<String> {
     let w = words;
     let delay = || wait(w, retry_seconds(refusal).unwrap_or(60));
     let value = |key: &str| refusal.get(key).unwrap_or_default().to_owned();
+    // Countries travel as their codes and are read by their names.
+    let country = |key: &str| {
+        let country: Country = refusal.get(key)?.parse().ok()?;
+        Some(country.name(w.language.of_countries()).to_owned())
+    };
     let text = match refusal.reason.as_str() {
         "session.required" => w.r_session_required(),
         "session.expired" => w.r_session_expired(),
+        "session.not_found" => w.r_session_not_found(),
+        "session.signed_in" => w.r_session_signed_in(),
         "second_factor_required" => w.r_second_factor_required(),
         "password_confirmation_required" => w.r_password_confirmation_required(),
         "step_up_required" => w.r_step_up_required(),
@@ -68,10 +76,25 @@ pub(crate) fn known(words: Words, refusal: &Refusal) -> Option<String> {
         "two_factor.required_by_policy" => w.r_two_factor_required_by_policy(),
         "two_factor.already_active" => w.r_two_factor_already_active(),
         "two_factor.not_active" => w.r_two_factor_not_active(),
+        "two_factor.number_changed_lately" => {
+            return Some(w.r_two_factor_number_changed_lately(delay()));
+        }
         "two_factor.number_locked" => w.r_two_factor_number_locked(),
         "phone.country_required" => w.r_phone_country_required(),
-        "phone.country_mismatch" => w.r_phone_country_mismatch(),
-        "phone.country_not_served" => w.r_phone_country_not_served(),
+        "phone.country_mismatch" => {
+            let typed =
+                country("typed").or_else(|| Some(format!("+{}", refusal.get("typed_code")?)));
+            match (typed, country("picked")) {
+                (Some(typed), Some(picked)) => {
+                    return Some(w.r_phone_country_mismatch_named(typed, picked));
+                }
+                _ => w.r_phone_country_mismatch(),
+            }
+        }
+        "phone.country_not_served" => match country("country") {
+            Some(country) => return Some(w.r_phone_country_not_served_named(country)),
+            None => w.r_phone_country_not_served(),
+        },
         "phone.invalid" => w.r_phone_invalid(),
         "phone.not_sms_capable" => w.r_phone_not_sms_capable(),
         "phone.in_use" => w.r_phone_in_use(),
@@ -83,6 +106,8 @@ pub(crate) fn known(words: Words, refusal: &Refusal) -> Option<String> {
         "edit.conflict" => w.r_edit_conflict(),
         "permission.denied" => w.r_permission_denied(),
         "user.not_found" => w.r_user_not_found(),
+        "user.not_active" => w.r_user_not_active(),
+        "watch.busy" => w.r_watch_busy(),
         "plan.not_found" => w.r_plan_not_found(),
         "field.required" => w.r_field_required(),
         "field.too_long" => w.r_field_too_long(),
@@ -120,7 +145,9 @@ mod tests {
         phone.country_required phone.country_mismatch phone.country_not_served phone.invalid \
         phone.not_sms_capable phone.in_use email.invalid email.exists email.domain_not_approved \
         licence.none_available edit.conflict permission.denied user.not_found field.required \
-        field.too_long time_zone.unknown locale.unknown date_format.unknown country.unknown";
+        field.too_long time_zone.unknown locale.unknown date_format.unknown country.unknown \
+        session.not_found session.signed_in two_factor.number_changed_lately user.not_active watch.busy \
+        plan.not_found field.invalid";
 
     #[test]
     fn every_reason_has_a_sentence_in_both_languages() {
@@ -146,12 +173,31 @@ mod tests {
     fn tries_are_told_from_the_third_wrong_one_on() {
         let words = Words::new(Language::English);
         let left = |tries: u32| {
-            let refusal = Refusal::new(Code::InvalidArgument, "code.wrong").with("tries_left", tries);
+            let refusal =
+                Refusal::new(Code::InvalidArgument, "code.wrong").with("tries_left", tries);
             sentence(words, &refusal)
         };
         assert!(!left(3).contains('3'));
         assert!(left(2).contains('2'));
         assert!(left(1).contains("one more"));
+    }
+
+    #[test]
+    fn countries_are_named_in_the_readers_language() {
+        let refusal = Refusal::field("mobile_number", "phone.country_mismatch")
+            .with("typed", "GB")
+            .with("typed_code", 44)
+            .with("picked", "DE");
+        let english = sentence(Words::new(Language::English), &refusal);
+        assert!(
+            english.contains("United Kingdom") && english.contains("Germany"),
+            "{english}"
+        );
+        let french = sentence(Words::new(Language::French), &refusal);
+        assert!(
+            french.contains("Royaume-Uni") && french.contains("Allemagne"),
+            "{french}"
+        );
     }
 
     #[test]

@@ -65,7 +65,9 @@ pub(crate) async fn serve(
                 (seat, listener.accept().await)
             } => accepted,
         };
-        let (Ok(seat), accepted) = accepted else { break };
+        let (Ok(seat), accepted) = accepted else {
+            break;
+        };
         let (stream, remote) = match accepted {
             Ok(accepted) => accepted,
             Err(error) => {
@@ -92,7 +94,10 @@ pub(crate) async fn serve(
         });
     }
     drop(listener);
-    if tokio::time::timeout(GRACE, graceful.shutdown()).await.is_err() {
+    if tokio::time::timeout(GRACE, graceful.shutdown())
+        .await
+        .is_err()
+    {
         tracing::warn!("requests under way did not end in time");
     }
     Ok(())
@@ -109,7 +114,9 @@ where
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_LIMIT)
         .max_buf_size(64 * 1024);
-    let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
+    let connection = builder
+        .serve_connection(TokioIo::new(stream), service)
+        .into_owned();
     if let Err(error) = watcher.watch(connection).await {
         tracing::debug!(%error, "a connection ended early");
     }

@@ -80,7 +80,9 @@ impl Cookies {
     /// Writes them into an answer.
     pub(crate) fn write(&self, headers: &mut HeaderMap) {
         for (name, value, seconds) in &self.0 {
-            let age = seconds.map(|s| format!("; Max-Age={s}")).unwrap_or_default();
+            let age = seconds
+                .map(|s| format!("; Max-Age={s}"))
+                .unwrap_or_default();
             let line = format!(
                 "{name}={}; Path=/; Secure; HttpOnly; SameSite=Lax{age}",
                 value.expose()
@@ -165,7 +167,14 @@ mod tests {
     #[test]
     fn only_local_paths_are_gone_on_to() {
         assert_eq!(local("/users?search=a"), Some("/users?search=a"));
-        for path in ["//evil.example", "https://evil.example", "/\\evil", "", "users", "/a b"] {
+        for path in [
+            "//evil.example",
+            "https://evil.example",
+            "/\\evil",
+            "",
+            "users",
+            "/a b",
+        ] {
             assert_eq!(local(path), None, "{path}");
         }
     }
@@ -173,6 +182,9 @@ mod tests {
     #[test]
     fn queries_are_encoded_and_empty_values_left_out() {
         assert_eq!(with_query("/code", &[("why", ""), ("go", "")]), "/code");
-        assert_eq!(with_query("/a", &[("next", "/b?c=d&e")]), "/a?next=%2Fb%3Fc%3Dd%26e");
+        assert_eq!(
+            with_query("/a", &[("next", "/b?c=d&e")]),
+            "/a?next=%2Fb%3Fc%3Dd%26e"
+        );
     }
 }

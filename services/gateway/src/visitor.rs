@@ -32,6 +32,8 @@ pub(crate) struct Visitor {
     pub pending: bool,
     /// The language chosen by cookie, else by `Accept-Language`.
     pub language: Language,
+    /// Whether the language was chosen in this browser.
+    pub chosen: bool,
     /// Regions of `Accept-Language`, in order of preference ("fr-CA" → "CA").
     pub regions: Vec<String>,
     /// The page is fetched ahead of a visit, so it does not mean that another one was left.
@@ -75,7 +77,11 @@ impl<S: Send + Sync> FromRequestParts<S> for Visitor {
 
 /// Opens a request: reads the visitor, gives the request an id and a span; closes it with headers,
 /// counting and the time limit.
-pub(crate) async fn open(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
+pub(crate) async fn open(
+    State(app): State<Arc<App>>,
+    mut request: Request,
+    next: Next,
+) -> Response {
     let started = Instant::now();
     let fresh = session::read(request.headers(), session::PRE).is_none();
     let visitor = read(&app, &request);
@@ -98,7 +104,8 @@ pub(crate) async fn open(State(app): State<Arc<App>>, mut request: Request, next
         crate::problem::plain(StatusCode::SERVICE_UNAVAILABLE, Words::new(language), &id)
     });
     let status = response.status().as_u16().to_string();
-    metrics::counter!("http_requests_total", "route" => route.clone(), "code" => status).increment(1);
+    metrics::counter!("http_requests_total", "route" => route.clone(), "code" => status)
+        .increment(1);
     metrics::histogram!("http_request_seconds", "route" => route).record(started.elapsed());
     let headers = response.headers_mut();
     crate::headers::secure(headers, app.origin.starts_with("https://"));
@@ -118,7 +125,12 @@ pub(crate) async fn open(State(app): State<Arc<App>>, mut request: Request, next
 
 fn read(app: &App, request: &Request) -> Visitor {
     let headers = request.headers();
-    let text = |name: &str| headers.get(name).and_then(|v| v.to_str().ok()).unwrap_or("");
+    let text = |name: &str| {
+        headers
+            .get(name)
+            .and_then(|v| v.to_str().ok())
+            .unwrap_or("")
+    };
     let accepted = text("accept-language");
     // The API takes no cookies and pages take no header, so neither can be driven through the other.
     let bearer = if request.uri().path().starts_with("/api/") {
@@ -127,9 +139,7 @@ fn read(app: &App, request: &Request) -> Visitor {
         session::read_secret(headers, session::SESSION)
     };
     let remote = request.extensions().get::<Remote>().map(|r| r.0.ip());
-    let language = session::read(headers, session::LANGUAGE)
-        .and_then(Language::from_code)
-        .unwrap_or_else(|| preferred(accepted));
+    let chosen = session::read(headers, session::LANGUAGE).and_then(Language::from_code);
     Visitor {
         caller: Caller {
             peer: Peer::Anonymous,
@@ -142,7 +152,8 @@ fn read(app: &App, request: &Request) -> Visitor {
             .unwrap_or_else(|| Secret::new(crate::csrf::nonce())),
         browser: session::read_secret(headers, session::BROWSER),
         pending: session::read(headers, session::PENDING).is_some(),
-        language,
+        language: chosen.unwrap_or_else(|| preferred(accepted)),
+        chosen: chosen.is_some(),
         regions: regions(accepted),
         prefetch: text("sec-purpose").starts_with("prefetch"),
         here: request
@@ -236,7 +247,10 @@ mod tests {
         };
         assert_eq!(client("203.0.113.9", "198.51.100.1"), "203.0.113.9");
         assert_eq!(client("10.0.0.1", "198.51.100.1"), "198.51.100.1");
-        assert_eq!(client("10.0.0.1", "1.1.1.1, 198.51.100.1, 10.0.0.2"), "198.51.100.1");
+        assert_eq!(
+            client("10.0.0.1", "1.1.1.1, 198.51.100.1, 10.0.0.2"),
+            "198.51.100.1"
+        );
         assert_eq!(client("10.0.0.1", "evil, 10.0.0.2"), "10.0.0.2");
         assert_eq!(client("::ffff:10.0.0.1", "2001:db8::1"), "2001:db8::1");
     }

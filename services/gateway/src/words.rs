@@ -93,12 +93,24 @@ mod tests {
     #[test]
     fn no_term_is_left_in_the_other_language() {
         // Words that are spelt alike in both.
-        let alike = ["Code", "Options", "Sallyport", "Message", "Type", "Date", "Action"];
+        let alike = [
+            "Code",
+            "Options",
+            "Sallyport",
+            "Message",
+            "Type",
+            "Date",
+            "Action",
+        ];
         for (key, english, french) in TERMS {
             let same = english == french;
-            let excused = alike.contains(english) || !english.bytes().any(|b| b.is_ascii_alphabetic())
+            let excused = alike.contains(english)
+                || !english.bytes().any(|b| b.is_ascii_alphabetic())
                 || key.starts_with("language_");
-            assert!(!same || excused, "{key} says the same in both languages: {english}");
+            assert!(
+                !same || excused,
+                "{key} says the same in both languages: {english}"
+            );
         }
     }
 }

@@ -115,7 +115,14 @@ pub(crate) async fn send_sign_in(
     IdempotencyKey(idempotency_key): IdempotencyKey,
 ) -> Answer<Challenge> {
     let ask = visitor.ask(wire::SendSignInCodeRequest { idempotency_key });
-    challenge_of(app.clients.code().send_sign_in_code(ask).await?.into_inner().challenge)
+    challenge_of(
+        app.clients
+            .code()
+            .send_sign_in_code(ask)
+            .await?
+            .into_inner()
+            .challenge,
+    )
 }
 
 /// Sends a code so that a protected action may follow
@@ -128,7 +135,14 @@ pub(crate) async fn send_step_up(
     IdempotencyKey(idempotency_key): IdempotencyKey,
 ) -> Answer<Challenge> {
     let ask = visitor.ask(wire::SendStepUpCodeRequest { idempotency_key });
-    challenge_of(app.clients.code().send_step_up_code(ask).await?.into_inner().challenge)
+    challenge_of(
+        app.clients
+            .code()
+            .send_step_up_code(ask)
+            .await?
+            .into_inner()
+            .challenge,
+    )
 }
 
 /// The live challenge
@@ -136,14 +150,24 @@ pub(crate) async fn send_step_up(
     security(("session" = [])), responses((status = 200, body = Challenge), Errors))]
 pub(crate) async fn challenge(State(app): State<Arc<App>>, visitor: Visitor) -> Answer<Challenge> {
     let ask = visitor.ask(wire::GetChallengeRequest {});
-    challenge_of(app.clients.code().get_challenge(ask).await?.into_inner().challenge)
+    challenge_of(
+        app.clients
+            .code()
+            .get_challenge(ask)
+            .await?
+            .into_inner()
+            .challenge,
+    )
 }
 
 /// Drops the live challenge, and with it a pending enrolment
 #[utoipa::path(delete, path = "/code", operation_id = "cancelChallenge", tag = "code",
     security(("session" = [])), responses((status = 204), Errors))]
 pub(crate) async fn cancel(State(app): State<Arc<App>>, visitor: Visitor) -> Done {
-    app.clients.code().cancel_challenge(visitor.ask(wire::CancelChallengeRequest {})).await?;
+    app.clients
+        .code()
+        .cancel_challenge(visitor.ask(wire::CancelChallengeRequest {}))
+        .await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -181,7 +205,12 @@ pub(crate) async fn verify(
         code: body.code,
         remember_browser: body.remember_browser,
     };
-    let answer = app.clients.code().verify_code(visitor.ask(request)).await?.into_inner();
+    let answer = app
+        .clients
+        .code()
+        .verify_code(visitor.ask(request))
+        .await?
+        .into_inner();
     Ok(Json(Verified {
         purpose: Purpose::of(answer.purpose())?,
         session_token: answer.session_token,
@@ -200,7 +229,14 @@ pub(crate) async fn resend(
     IdempotencyKey(idempotency_key): IdempotencyKey,
 ) -> Answer<Challenge> {
     let ask = visitor.ask(wire::ResendCodeRequest { idempotency_key });
-    challenge_of(app.clients.code().resend_code(ask).await?.into_inner().challenge)
+    challenge_of(
+        app.clients
+            .code()
+            .resend_code(ask)
+            .await?
+            .into_inner()
+            .challenge,
+    )
 }
 
 #[derive(Deserialize, ToSchema)]
@@ -225,8 +261,15 @@ pub(crate) async fn recovery(
     visitor: Visitor,
     Body(body): Body<UseRecoveryCode>,
 ) -> Answer<Recovered> {
-    let request = wire::UseRecoveryCodeRequest { recovery_code: body.recovery_code };
-    let answer = app.clients.code().use_recovery_code(visitor.ask(request)).await?.into_inner();
+    let request = wire::UseRecoveryCodeRequest {
+        recovery_code: body.recovery_code,
+    };
+    let answer = app
+        .clients
+        .code()
+        .use_recovery_code(visitor.ask(request))
+        .await?
+        .into_inner();
     Ok(Json(Recovered {
         session_token: answer.session_token,
         recovery_codes_left: answer.recovery_codes_left,

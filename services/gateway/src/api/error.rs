@@ -50,7 +50,10 @@ pub(crate) struct FieldError {
 
 /// The errors that any operation may give.
 #[derive(IntoResponses)]
-#[allow(dead_code, reason = "read by the derive alone: it is the document's list of errors")]
+#[allow(
+    dead_code,
+    reason = "read by the derive alone: it is the document's list of errors"
+)]
 pub(crate) enum Errors {
     /// No session, or it has ended.
     #[response(status = 401)]
@@ -111,7 +114,10 @@ fn body(w: Words, problem: &Problem, request_id: &str) -> ErrorBody {
             detail.fields = refusal
                 .fields
                 .iter()
-                .map(|(field, reason)| FieldError { field: field.clone(), reason: reason.clone() })
+                .map(|(field, reason)| FieldError {
+                    field: field.clone(),
+                    reason: reason.clone(),
+                })
                 .collect();
         }
     }

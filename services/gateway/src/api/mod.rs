@@ -62,20 +62,29 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
             .headers()
             .get(header::CONTENT_TYPE)
             .and_then(|v| v.to_str().ok())
-            .is_some_and(|kind| kind.split(';').next().unwrap_or(kind).trim() == "application/json");
+            .is_some_and(|kind| {
+                kind.split(';').next().unwrap_or(kind).trim() == "application/json"
+            });
         if !json {
             return Err(refused("content-type is not application/json"));
         }
-        let Ok(bytes) = Limited::new(request.into_body(), BODY_LIMIT).collect().await else {
+        let Ok(bytes) = Limited::new(request.into_body(), BODY_LIMIT)
+            .collect()
+            .await
+        else {
             return Err(Problem::refused(Code::InvalidArgument, "form.too_large"));
         };
         // The error names fields and positions, never values.
-        serde_json::from_slice(&bytes.to_bytes()).map(Self).map_err(|error| {
-            refused(match error.classify() {
-                serde_json::error::Category::Data => "a field is missing, unknown or of another type",
-                _ => "not JSON",
+        serde_json::from_slice(&bytes.to_bytes())
+            .map(Self)
+            .map_err(|error| {
+                refused(match error.classify() {
+                    serde_json::error::Category::Data => {
+                        "a field is missing, unknown or of another type"
+                    }
+                    _ => "not JSON",
+                })
             })
-        })
     }
 }
 

@@ -7,6 +7,7 @@ use utoipa::{Modify, OpenApi};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::error::{ErrorBody, ErrorDetail, FieldError};
 use super::{code, events, password, profile, sign_in, two_factor, users};
 use crate::App;
 
@@ -20,6 +21,7 @@ use crate::App;
             once."
     ),
     servers((url = "/api/v1")),
+    components(schemas(ErrorBody, ErrorDetail, FieldError)),
     modifiers(&Bearer)
 )]
 struct Document;
@@ -125,13 +127,22 @@ mod tests {
     fn the_document_is_openapi_3_1_with_errors_and_security_everywhere() {
         let document = document();
         assert!(document["openapi"].as_str().unwrap().starts_with("3.1"));
-        let open = ["/sign-in", "/password/reset", "/links/inspect", "/links/set-password"];
+        let open = [
+            "/sign-in",
+            "/password/reset",
+            "/links/inspect",
+            "/links/set-password",
+        ];
         let mut ids = BTreeSet::new();
         for (path, methods) in document["paths"].as_object().unwrap() {
             for (method, operation) in methods.as_object().unwrap() {
                 let at = format!("{method} {path}");
                 assert!(operation["responses"]["422"].is_object(), "{at}: no errors");
-                assert_eq!(operation["security"].is_array(), !open.contains(&path.as_str()), "{at}");
+                assert_eq!(
+                    operation["security"].is_array(),
+                    !open.contains(&path.as_str()),
+                    "{at}"
+                );
                 let id = operation["operationId"].as_str().unwrap().to_owned();
                 assert!(ids.insert(id.clone()), "{at}: {id} stands twice");
                 assert!(operation["summary"].is_string(), "{at}: no summary");

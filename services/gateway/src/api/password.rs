@@ -39,9 +39,18 @@ pub(crate) async fn confirm(
     visitor: Visitor,
     Body(body): Body<ConfirmPassword>,
 ) -> Answer<NewSession> {
-    let ask = visitor.ask(wire::ConfirmPasswordRequest { password: body.password });
-    let answer = app.clients.password().confirm_password(ask).await?.into_inner();
-    Ok(Json(NewSession { session_token: answer.session_token }))
+    let ask = visitor.ask(wire::ConfirmPasswordRequest {
+        password: body.password,
+    });
+    let answer = app
+        .clients
+        .password()
+        .confirm_password(ask)
+        .await?
+        .into_inner();
+    Ok(Json(NewSession {
+        session_token: answer.session_token,
+    }))
 }
 
 #[derive(Deserialize, ToSchema)]
@@ -66,8 +75,15 @@ pub(crate) async fn change(
         current_password: body.current_password,
         new_password: body.new_password,
     });
-    let answer = app.clients.password().change_password(ask).await?.into_inner();
-    Ok(Json(NewSession { session_token: answer.session_token }))
+    let answer = app
+        .clients
+        .password()
+        .change_password(ask)
+        .await?
+        .into_inner();
+    Ok(Json(NewSession {
+        session_token: answer.session_token,
+    }))
 }
 
 #[derive(Deserialize, ToSchema)]
@@ -120,7 +136,9 @@ pub(crate) async fn inspect_link(
     visitor: Visitor,
     Body(body): Body<InspectLink>,
 ) -> Answer<Link> {
-    let ask = visitor.ask(wire::InspectLinkRequest { link_token: body.link_token });
+    let ask = visitor.ask(wire::InspectLinkRequest {
+        link_token: body.link_token,
+    });
     let link = app.clients.password().inspect_link(ask).await?.into_inner();
     Ok(Json(Link {
         purpose: match link.purpose() {
@@ -161,6 +179,13 @@ pub(crate) async fn set_by_link(
         link_token: body.link_token,
         password: body.password,
     });
-    let answer = app.clients.password().set_password_by_link(ask).await?.into_inner();
-    Ok(Json(PasswordSet { email: answer.email }))
+    let answer = app
+        .clients
+        .password()
+        .set_password_by_link(ask)
+        .await?
+        .into_inner();
+    Ok(Json(PasswordSet {
+        email: answer.email,
+    }))
 }

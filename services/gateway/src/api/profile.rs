@@ -116,7 +116,14 @@ fn profile_of(profile: Option<wire::Profile>) -> Answer<Profile> {
     security(("session" = [])), responses((status = 200, body = Profile), Errors))]
 pub(crate) async fn get(State(app): State<Arc<App>>, visitor: Visitor) -> Answer<Profile> {
     let ask = visitor.ask(wire::GetProfileRequest {});
-    profile_of(app.clients.profile().get_profile(ask).await?.into_inner().profile)
+    profile_of(
+        app.clients
+            .profile()
+            .get_profile(ask)
+            .await?
+            .into_inner()
+            .profile,
+    )
 }
 
 #[derive(Deserialize, ToSchema)]
@@ -140,7 +147,14 @@ pub(crate) async fn put(
         fields: Some(body.fields.into()),
         version: body.version,
     });
-    profile_of(app.clients.profile().update_profile(ask).await?.into_inner().profile)
+    profile_of(
+        app.clients
+            .profile()
+            .update_profile(ask)
+            .await?
+            .into_inner()
+            .profile,
+    )
 }
 
 #[derive(Deserialize, ToSchema)]
@@ -172,8 +186,16 @@ pub(crate) async fn validate_number(
     Body(body): Body<ValidateNumber>,
 ) -> Answer<Number> {
     crate::pages::session(&app, &visitor).await?;
-    let request = ValidateNumberRequest { input: body.number, country: body.country };
-    let answer = app.clients.number().validate_number(visitor.ask(request)).await?.into_inner();
+    let request = ValidateNumberRequest {
+        input: body.number,
+        country: body.country,
+    };
+    let answer = app
+        .clients
+        .number()
+        .validate_number(visitor.ask(request))
+        .await?
+        .into_inner();
     Ok(Json(Number {
         e164: answer.e164,
         international: answer.international,
@@ -204,5 +226,7 @@ pub(crate) async fn countries(State(app): State<Arc<App>>, visitor: Visitor) -> 
         country: served.country,
         calling_code: served.calling_code,
     });
-    Ok(Json(Countries { countries: countries.collect() }))
+    Ok(Json(Countries {
+        countries: countries.collect(),
+    }))
 }

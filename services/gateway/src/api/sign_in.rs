@@ -69,7 +69,12 @@ pub(crate) async fn sign_in(
         password: body.password,
         browser_token: body.browser_token,
     };
-    let answer = app.clients.sign_in().sign_in(visitor.ask(request)).await?.into_inner();
+    let answer = app
+        .clients
+        .sign_in()
+        .sign_in(visitor.ask(request))
+        .await?
+        .into_inner();
     Ok(Json(SignedIn {
         stage: Stage::of(answer.stage()),
         session_token: answer.session_token,
@@ -80,7 +85,10 @@ pub(crate) async fn sign_in(
 #[utoipa::path(post, path = "/sign-out", operation_id = "signOut", tag = "sign-in",
     security(("session" = [])), responses((status = 204), Errors))]
 pub(crate) async fn sign_out(State(app): State<Arc<App>>, visitor: Visitor) -> Done {
-    app.clients.sign_in().sign_out(visitor.ask(wire::SignOutRequest {})).await?;
+    app.clients
+        .sign_in()
+        .sign_out(visitor.ask(wire::SignOutRequest {}))
+        .await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -150,7 +158,9 @@ pub(crate) async fn sessions(State(app): State<Arc<App>>, visitor: Visitor) -> A
         user_agent: session.user_agent,
         current: session.current,
     });
-    Ok(Json(Sessions { sessions: sessions.collect() }))
+    Ok(Json(Sessions {
+        sessions: sessions.collect(),
+    }))
 }
 
 #[derive(Deserialize, ToSchema)]
@@ -176,7 +186,15 @@ pub(crate) async fn revoke_sessions(
     visitor: Visitor,
     Body(body): Body<RevokeSessions>,
 ) -> Result<Json<Revoked>, Problem> {
-    let request = wire::RevokeSessionsRequest { session_id: body.session_id };
-    let answer = app.clients.sign_in().revoke_sessions(visitor.ask(request)).await?;
-    Ok(Json(Revoked { ended: answer.into_inner().ended }))
+    let request = wire::RevokeSessionsRequest {
+        session_id: body.session_id,
+    };
+    let answer = app
+        .clients
+        .sign_in()
+        .revoke_sessions(visitor.ask(request))
+        .await?;
+    Ok(Json(Revoked {
+        ended: answer.into_inner().ended,
+    }))
 }

@@ -42,7 +42,12 @@ pub(crate) struct TwoFactor {
     security(("session" = [])), responses((status = 200, body = TwoFactor), Errors))]
 pub(crate) async fn get(State(app): State<Arc<App>>, visitor: Visitor) -> Answer<TwoFactor> {
     let ask = visitor.ask(wire::GetTwoFactorRequest {});
-    let answer = app.clients.two_factor().get_two_factor(ask).await?.into_inner();
+    let answer = app
+        .clients
+        .two_factor()
+        .get_two_factor(ask)
+        .await?
+        .into_inner();
     Ok(Json(TwoFactor {
         state: match answer.state() {
             wire::TwoFactorState::Off | wire::TwoFactorState::Unspecified => State2fa::Off,
@@ -85,8 +90,16 @@ pub(crate) async fn enable(
     IdempotencyKey(idempotency_key): IdempotencyKey,
     Body(body): Body<WithNumber>,
 ) -> Answer<Enabled> {
-    let ask = visitor.ask(wire::EnableTwoFactorRequest { number: body.number, idempotency_key });
-    let answer = app.clients.two_factor().enable_two_factor(ask).await?.into_inner();
+    let ask = visitor.ask(wire::EnableTwoFactorRequest {
+        number: body.number,
+        idempotency_key,
+    });
+    let answer = app
+        .clients
+        .two_factor()
+        .enable_two_factor(ask)
+        .await?
+        .into_inner();
     let challenge = match answer.challenge {
         Some(challenge) => Some(challenge_of(Some(challenge))?.0),
         None => None,
@@ -109,8 +122,18 @@ pub(crate) async fn change_number(
     IdempotencyKey(idempotency_key): IdempotencyKey,
     Body(body): Body<WithNumber>,
 ) -> Answer<Challenge> {
-    let ask = visitor.ask(wire::ChangeNumberRequest { number: body.number, idempotency_key });
-    challenge_of(app.clients.two_factor().change_number(ask).await?.into_inner().challenge)
+    let ask = visitor.ask(wire::ChangeNumberRequest {
+        number: body.number,
+        idempotency_key,
+    });
+    challenge_of(
+        app.clients
+            .two_factor()
+            .change_number(ask)
+            .await?
+            .into_inner()
+            .challenge,
+    )
 }
 
 #[derive(Serialize, ToSchema)]
@@ -125,8 +148,15 @@ pub(crate) struct Disabled {
     responses((status = 200, body = Disabled), Errors))]
 pub(crate) async fn disable(State(app): State<Arc<App>>, visitor: Visitor) -> Answer<Disabled> {
     let ask = visitor.ask(wire::DisableTwoFactorRequest {});
-    let answer = app.clients.two_factor().disable_two_factor(ask).await?.into_inner();
-    Ok(Json(Disabled { session_token: answer.session_token }))
+    let answer = app
+        .clients
+        .two_factor()
+        .disable_two_factor(ask)
+        .await?
+        .into_inner();
+    Ok(Json(Disabled {
+        session_token: answer.session_token,
+    }))
 }
 
 #[derive(Serialize, ToSchema)]
@@ -144,6 +174,13 @@ pub(crate) async fn remake_recovery_codes(
     visitor: Visitor,
 ) -> Answer<RecoveryCodes> {
     let ask = visitor.ask(wire::RemakeRecoveryCodesRequest {});
-    let answer = app.clients.two_factor().remake_recovery_codes(ask).await?.into_inner();
-    Ok(Json(RecoveryCodes { recovery_codes: answer.recovery_codes }))
+    let answer = app
+        .clients
+        .two_factor()
+        .remake_recovery_codes(ask)
+        .await?
+        .into_inner();
+    Ok(Json(RecoveryCodes {
+        recovery_codes: answer.recovery_codes,
+    }))
 }

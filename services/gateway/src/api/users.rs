@@ -93,7 +93,11 @@ pub(crate) async fn list(
     });
     let answer = app.clients.user().list_users(ask).await?.into_inner();
     Ok(Json(Users {
-        users: answer.users.into_iter().map(user_of).collect::<Result<_, _>>()?,
+        users: answer
+            .users
+            .into_iter()
+            .map(user_of)
+            .collect::<Result<_, _>>()?,
         next_page_token: answer.next_page_token,
     }))
 }
@@ -143,7 +147,13 @@ pub(crate) async fn add(
     });
     let answer = app.clients.user().add_user(ask).await?.into_inner();
     let user = user_of(answer.user.ok_or(Problem::Failed(Code::Internal))?)?;
-    Ok((StatusCode::CREATED, Json(Added { user, link_token: answer.link_token })))
+    Ok((
+        StatusCode::CREATED,
+        Json(Added {
+            user,
+            link_token: answer.link_token,
+        }),
+    ))
 }
 
 /// One user
@@ -157,7 +167,9 @@ pub(crate) async fn get(
 ) -> Answer<User> {
     let ask = visitor.ask(wire::GetUserRequest { user_id });
     let answer = app.clients.user().get_user(ask).await?.into_inner();
-    Ok(Json(user_of(answer.user.ok_or(Problem::Failed(Code::Internal))?)?))
+    Ok(Json(user_of(
+        answer.user.ok_or(Problem::Failed(Code::Internal))?,
+    )?))
 }
 
 #[derive(Deserialize, ToSchema)]
@@ -177,7 +189,10 @@ pub(crate) async fn assign_licence(
     Path(user_id): Path<String>,
     Body(body): Body<AssignLicence>,
 ) -> Done {
-    let ask = visitor.ask(wire::AssignLicenceRequest { user_id, plan_id: body.plan_id });
+    let ask = visitor.ask(wire::AssignLicenceRequest {
+        user_id,
+        plan_id: body.plan_id,
+    });
     app.clients.licence().assign_licence(ask).await?;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -209,7 +224,9 @@ pub(crate) async fn plans(State(app): State<Arc<App>>, visitor: Visitor) -> Answ
         purchased: plan.purchased,
         assigned: plan.assigned,
     });
-    Ok(Json(Plans { plans: plans.collect() }))
+    Ok(Json(Plans {
+        plans: plans.collect(),
+    }))
 }
 
 /// How far the claim to a domain is.
@@ -253,6 +270,10 @@ pub(crate) async fn domains(State(app): State<Arc<App>>, visitor: Visitor) -> An
             domain: domain.domain,
         })
     };
-    let domains = answer.domains.into_iter().map(domain).collect::<Result<_, Problem>>()?;
+    let domains = answer
+        .domains
+        .into_iter()
+        .map(domain)
+        .collect::<Result<_, Problem>>()?;
     Ok(Json(Domains { domains }))
 }

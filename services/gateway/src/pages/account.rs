@@ -1,11 +1,10 @@
 //! My account: the form with its one Save, and the blocks Security and Usage.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use askama::Template;
 use axum::extract::{Query, State};
 use axum::response::Response;
-use jiff::tz::TimeZone;
 use sallyport_phone::{Country, PhoneNumber};
 use sallyport_proto::admin::v1::ProfileFields;
 use sallyport_proto::identity::v1::{
@@ -50,7 +49,10 @@ impl Typed {
     fn stored(reader: &Reader, active: bool) -> Self {
         let mut fields = reader.fields();
         let number = PhoneNumber::parse_e164(&fields.mobile_number).ok();
-        let own = number.as_ref().and_then(PhoneNumber::country).map(Country::code);
+        let own = number
+            .as_ref()
+            .and_then(PhoneNumber::country)
+            .map(Country::code);
         if let Some(number) = &number {
             fields.mobile_number = number.international();
         }
@@ -174,7 +176,11 @@ pub(super) async fn two_factor(
     app: &App,
     visitor: &Visitor,
 ) -> Result<GetTwoFactorResponse, Problem> {
-    let answer = app.clients.two_factor().get_two_factor(visitor.ask(GetTwoFactorRequest {})).await?;
+    let answer = app
+        .clients
+        .two_factor()
+        .get_two_factor(visitor.ask(GetTwoFactorRequest {}))
+        .await?;
     Ok(answer.into_inner())
 }
 
@@ -291,7 +297,10 @@ impl SessionRow {
 /// "Firefox, Windows" out of a `User-Agent`, as far as it can be told.
 fn browser(agent: &str, w: Words) -> String {
     let first = |table: &[(&'static str, &'static str)]| {
-        table.iter().find(|(mark, _)| agent.contains(mark)).map(|(_, name)| *name)
+        table
+            .iter()
+            .find(|(mark, _)| agent.contains(mark))
+            .map(|(_, name)| *name)
     };
     let program = first(&[
         ("Edg", "Edge"),
@@ -341,15 +350,27 @@ fn picker(
     chosen: &str,
 ) -> Choice {
     let pick = |country: &Country, chosen: &str| {
-        let (name, code) = (country.name(w.language.of_countries()), country.calling_code());
+        let (name, code) = (
+            country.name(w.language.of_countries()),
+            country.calling_code(),
+        );
         Pick::new(country.code(), format!("{name} (+{code})"), chosen)
             .keys(format!("{} +{code} 00{code}", country.code()))
     };
     let none = Pick::new("", w.country_none(), chosen);
     // Chosen once: a second option of the same value would be chosen in its place.
     let first: Vec<Pick> = likely.iter().map(|country| pick(country, chosen)).collect();
-    let again = |country: &Country| if likely.contains(country) { "-" } else { chosen };
-    let all: Vec<Pick> = served.iter().map(|country| pick(country, again(country))).collect();
+    let again = |country: &Country| {
+        if likely.contains(country) {
+            "-"
+        } else {
+            chosen
+        }
+    };
+    let all: Vec<Pick> = served
+        .iter()
+        .map(|country| pick(country, again(country)))
+        .collect();
     let mut groups = vec![(String::new(), vec![none])];
     if !first.is_empty() {
         groups.push((w.countries_likely().to_owned(), first));
@@ -358,26 +379,44 @@ fn picker(
     Choice::grouped(id, label, groups).fill("tel-country-code")
 }
 
-/// Every zone of the tz database, by continent.
+/// The zones of the tz database that people live in, with their continents; sorted.
+static ZONES: LazyLock<Vec<(String, String)>> = LazyLock::new(|| {
+    const CONTINENTS: [&str; 10] = [
+        "Africa",
+        "America",
+        "Antarctica",
+        "Arctic",
+        "Asia",
+        "Atlantic",
+        "Australia",
+        "Europe",
+        "Indian",
+        "Pacific",
+    ];
+    let mut zones: Vec<(String, String)> = jiff::tz::db()
+        .available()
+        .filter_map(|name| {
+            let continent = name.as_str().split_once('/')?.0.to_owned();
+            CONTINENTS
+                .contains(&continent.as_str())
+                .then(|| (continent, name.as_str().to_owned()))
+        })
+        .collect();
+    zones.sort();
+    zones
+});
+
+/// A picker of time zones, by continent.
 pub(super) fn zones(w: Words, chosen: &str) -> Choice {
-    let mut groups: Vec<(String, Vec<Pick>)> = vec![(String::new(), vec![Pick::new("UTC", "UTC", chosen)])];
-    for name in jiff::tz::db().available() {
-        let name = name.as_str();
-        let Some((area, place)) = name.split_once('/') else {
-            continue;
-        };
-        let known = matches!(
-            area,
-            "Africa" | "America" | "Antarctica" | "Arctic" | "Asia" | "Atlantic" | "Australia"
-                | "Europe" | "Indian" | "Pacific"
-        );
-        if !known || TimeZone::get(name).is_err() {
-            continue;
-        }
-        let pick = Pick::new(name, place.replace('_', " ").replace('/', ", "), chosen);
-        match groups.iter_mut().find(|(label, _)| label == area) {
-            Some((_, picks)) => picks.push(pick),
-            None => groups.push((area.to_owned(), vec![pick])),
+    let mut groups = vec![(String::new(), vec![Pick::new("UTC", "UTC", chosen)])];
+    for (continent, name) in ZONES.iter() {
+        let place = name[continent.len() + 1..]
+            .replace('_', " ")
+            .replace('/', ", ");
+        let pick = Pick::new(name, place, chosen);
+        match groups.last_mut() {
+            Some((label, picks)) if label == continent => picks.push(pick),
+            _ => groups.push((continent.clone(), vec![pick])),
         }
     }
     Choice::grouped("time_zone", w.time_zone(), groups)
@@ -388,7 +427,13 @@ fn formats(w: Words, app: &App, reader: &Reader, chosen: &str) -> Choice {
     let picks = ["iso", "day_first", "month_first"].map(|format| {
         let mut reading = reader.reading.clone();
         format.clone_into(&mut reading.format);
-        let date = reading.at(now).text.split(' ').next().unwrap_or_default().to_owned();
+        let date = reading
+            .at(now)
+            .text
+            .split(' ')
+            .next()
+            .unwrap_or_default()
+            .to_owned();
         Pick::new(format, date, chosen)
     });
     Choice::new("date_format", w.date_format(), picks.into())
@@ -396,7 +441,10 @@ fn formats(w: Words, app: &App, reader: &Reader, chosen: &str) -> Choice {
 
 /// English or French, each in its own name.
 pub(super) fn locales(id: &'static str, w: Words, chosen: &str) -> Choice {
-    let picks = vec![Pick::new("en", "English", chosen), Pick::new("fr", "Français", chosen)];
+    let picks = vec![
+        Pick::new("en", "English", chosen),
+        Pick::new("fr", "Français", chosen),
+    ];
     Choice::new(id, w.language_label(), picks).fill("language")
 }
 
@@ -412,8 +460,12 @@ mod tests {
     #[test]
     fn browsers_are_told_by_name_and_system() {
         let w = Words::new(Language::English);
-        let chrome = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 Chrome/142.0 Safari/537.36";
-        let edge = format!("{} Edg/142.0", chrome.replace("X11; Linux x86_64", "Windows NT 10.0"));
+        let chrome =
+            "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 Chrome/142.0 Safari/537.36";
+        let edge = format!(
+            "{} Edg/142.0",
+            chrome.replace("X11; Linux x86_64", "Windows NT 10.0")
+        );
         assert_eq!(browser(chrome, w), "Chrome, Linux");
         assert_eq!(browser(&edge, w), "Edge, Windows");
         assert_eq!(browser("curl/8", w), w.unknown_browser());
@@ -423,7 +475,10 @@ mod tests {
     fn likely_countries_are_served_ones_in_order() {
         let served: Vec<Country> = ["CA", "FR", "US"].map(|c| c.parse().unwrap()).into();
         let regions = ["DE".to_owned(), "CA".to_owned(), "FR".to_owned()];
-        let codes: Vec<_> = likely(&served, "FR", &regions).iter().map(|c| c.code()).collect();
+        let codes: Vec<_> = likely(&served, "FR", &regions)
+            .iter()
+            .map(|c| c.code())
+            .collect();
         assert_eq!(codes, ["FR", "CA"]);
         assert!(likely(&served, "", &[]).is_empty());
     }

@@ -74,7 +74,16 @@ pub(crate) async fn of_user(
     let user = super::user_licence::user(&app, &visitor, &id).await?;
     let f = Frame::of(&app, &reader, reader.w.logs()).wide();
     let intro = reader.w.logs_of(full_name(&user));
-    list(&app, &reader, f, intro, &id, &format!("/users/{id}/logs"), &asked).await
+    list(
+        &app,
+        &reader,
+        f,
+        intro,
+        &id,
+        &format!("/users/{id}/logs"),
+        &asked,
+    )
+    .await
 }
 
 async fn list(
@@ -91,7 +100,12 @@ async fn list(
         page_size: PAGE,
         page_token: asked.page.clone(),
     };
-    let answer = app.clients.event().list_events(reader.visitor.ask(request)).await?.into_inner();
+    let answer = app
+        .clients
+        .event()
+        .list_events(reader.visitor.ask(request))
+        .await?
+        .into_inner();
     let template = ActivityPage {
         f,
         intro,
@@ -99,11 +113,22 @@ async fn list(
             "" => String::new(),
             token => with_query(path, &[("page", token)]),
         },
-        first_path: if asked.page.is_empty() { String::new() } else { path.to_owned() },
-        rows: answer.events.into_iter().filter_map(|event| row(event, reader)).collect(),
+        first_path: if asked.page.is_empty() {
+            String::new()
+        } else {
+            path.to_owned()
+        },
+        rows: answer
+            .events
+            .into_iter()
+            .filter_map(|event| row(event, reader))
+            .collect(),
         back_to_users: !user_id.is_empty(),
     };
-    Ok(frame::with_cookies(frame::show(StatusCode::OK, &template), &reader.cookies()))
+    Ok(frame::with_cookies(
+        frame::show(StatusCode::OK, &template),
+        &reader.cookies(),
+    ))
 }
 
 fn row(logged: LoggedEvent, reader: &Reader) -> Option<Row> {
@@ -120,7 +145,11 @@ fn row(logged: LoggedEvent, reader: &Reader) -> Option<Row> {
         refused: event.result() == EventResult::Refused,
         what: name(reader.w, &event.r#type),
         reason,
-        actor: if logged.actor_name.is_empty() { event.actor } else { logged.actor_name },
+        actor: if logged.actor_name.is_empty() {
+            event.actor
+        } else {
+            logged.actor_name
+        },
         ip: event.client_ip,
         request_id: event.request_id,
     })

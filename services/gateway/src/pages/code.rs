@@ -49,13 +49,20 @@ struct Live {
 
 /// Reason and seconds of a refusal, for the query of the page that tells it.
 pub(crate) fn told(refusal: &Refusal) -> (String, String) {
-    let wait = retry_seconds(refusal).map(|s| s.to_string()).unwrap_or_default();
+    let wait = retry_seconds(refusal)
+        .map(|s| s.to_string())
+        .unwrap_or_default();
     (refusal.reason.clone(), wait)
 }
 
 /// The challenge that is under way, unless its life is over.
 pub(crate) async fn challenge(app: &App, visitor: &Visitor) -> Result<Option<Challenge>, Problem> {
-    match app.clients.code().get_challenge(visitor.ask(GetChallengeRequest {})).await {
+    match app
+        .clients
+        .code()
+        .get_challenge(visitor.ask(GetChallengeRequest {}))
+        .await
+    {
         Ok(answer) => {
             let challenge = answer.into_inner().challenge;
             Ok(challenge.filter(|c| MessageState::seconds(app, &c.expires_at) > 0))
@@ -87,9 +94,15 @@ async fn show(
     let w = words_of(session, visitor);
     let challenge = challenge(app, visitor).await?;
     let sign_in = awaiting(session);
-    let purpose = challenge.as_ref().map_or(Purpose::Unspecified, Challenge::purpose);
+    let purpose = challenge
+        .as_ref()
+        .map_or(Purpose::Unspecified, Challenge::purpose);
     if challenge.is_none() && !sign_in && told.go.is_empty() && told.next().is_empty() {
-        let why = if told.why.is_empty() { "code.none" } else { told.why.as_str() };
+        let why = if told.why.is_empty() {
+            "code.none"
+        } else {
+            told.why.as_str()
+        };
         let pairs = [("why", why), ("wait", told.wait.as_str())];
         return Ok(redirect(&with_query("/account", &pairs)));
     }
@@ -97,7 +110,9 @@ async fn show(
         Purpose::Enrolment | Purpose::NumberChange => w.code_title_number(),
         _ => w.code_title(),
     };
-    let mut frame = Frame::within(app, visitor, w, title).with_errors(errors).script("code.js");
+    let mut frame = Frame::within(app, visitor, w, title)
+        .with_errors(errors)
+        .script("code.js");
     if errors.is_empty() {
         frame.alert = told.why(w);
         frame.notice = (told.done == "resent").then(|| w.code_resent().to_owned());
@@ -127,12 +142,19 @@ async fn show(
         f: frame,
     };
     let shown = frame::show(frame::status(errors), &template);
-    Ok(frame::with_cookies(shown, &frame::language_cookie(visitor, w.language)))
+    Ok(frame::with_cookies(
+        shown,
+        &frame::language_cookie(visitor, w.language),
+    ))
 }
 
 /// What the forms of the page carry on.
 fn carried(posted: &Form) -> Told {
-    Told { next: posted.text("next"), go: posted.text("go"), ..Told::default() }
+    Told {
+        next: posted.text("next"),
+        go: posted.text("go"),
+        ..Told::default()
+    }
 }
 
 fn back(told: &Told, pairs: &[(&str, &str)]) -> Response {
@@ -151,12 +173,24 @@ pub(crate) async fn send(
     let told = carried(&posted);
     let sent = if awaiting(&session) {
         let key = idempotency_key(posted.nonce(), &["sign-in"]);
-        let request = visitor.ask(SendSignInCodeRequest { idempotency_key: key });
-        app.clients.code().send_sign_in_code(request).await.map(|_| ())
+        let request = visitor.ask(SendSignInCodeRequest {
+            idempotency_key: key,
+        });
+        app.clients
+            .code()
+            .send_sign_in_code(request)
+            .await
+            .map(|_| ())
     } else {
         let key = idempotency_key(posted.nonce(), &["step-up"]);
-        let request = visitor.ask(SendStepUpCodeRequest { idempotency_key: key });
-        app.clients.code().send_step_up_code(request).await.map(|_| ())
+        let request = visitor.ask(SendStepUpCodeRequest {
+            idempotency_key: key,
+        });
+        app.clients
+            .code()
+            .send_step_up_code(request)
+            .await
+            .map(|_| ())
     };
     tell(&told, sent, "")
 }
@@ -168,7 +202,9 @@ pub(crate) async fn resend(
     posted: Form,
 ) -> Result<Response, Problem> {
     let key = idempotency_key(posted.nonce(), &["resend"]);
-    let request = visitor.ask(ResendCodeRequest { idempotency_key: key });
+    let request = visitor.ask(ResendCodeRequest {
+        idempotency_key: key,
+    });
     let sent = app.clients.code().resend_code(request).await.map(|_| ());
     tell(&carried(&posted), sent, "resent")
 }
@@ -193,13 +229,20 @@ pub(crate) async fn cancel(
     visitor: Visitor,
     _posted: Form,
 ) -> Result<Response, Problem> {
-    let cancelled = app.clients.code().cancel_challenge(visitor.ask(CancelChallengeRequest {})).await;
+    let cancelled = app
+        .clients
+        .code()
+        .cancel_challenge(visitor.ask(CancelChallengeRequest {}))
+        .await;
     if let Err(failed @ Problem::Failed(_)) = cancelled.map_err(Problem::from) {
         return Err(failed);
     }
     let mut cookies = Cookies::default();
     cookies.remove(PENDING);
-    Ok(frame::with_cookies(redirect("/account?done=cancelled"), &cookies))
+    Ok(frame::with_cookies(
+        redirect("/account?done=cancelled"),
+        &cookies,
+    ))
 }
 
 /// The code.
@@ -262,5 +305,9 @@ pub(crate) async fn verify(
 
 /// To where the reader wanted to go.
 pub(crate) fn onward(told: &Told) -> Response {
-    redirect(if told.next().is_empty() { "/account" } else { told.next() })
+    redirect(if told.next().is_empty() {
+        "/account"
+    } else {
+        told.next()
+    })
 }

@@ -141,10 +141,21 @@ pub(crate) async fn events(
     visitor: Visitor,
 ) -> Result<Response, Problem> {
     let ask = visitor.ask(GetSessionRequest {});
-    let session = app.clients.sign_in().get_session(ask).await?.into_inner().session;
+    let session = app
+        .clients
+        .sign_in()
+        .get_session(ask)
+        .await?
+        .into_inner()
+        .session;
     let w = words_of(&session.unwrap_or_default(), &visitor);
     let watch = visitor.ask(WatchChallengeRequest {});
-    let changes = app.clients.code().watch_challenge(watch).await?.into_inner();
+    let changes = app
+        .clients
+        .code()
+        .watch_challenge(watch)
+        .await?
+        .into_inner();
     let stop = app.stop.clone();
     let states = changes.map(move |change| match change {
         Ok(change) => match change.challenge {
@@ -153,17 +164,24 @@ pub(crate) async fn events(
         },
         Err(_) => end(),
     });
-    let stream = states.chain(stream::once(async { end() })).take_until(stop.cancelled_owned());
+    let stream = states
+        .chain(stream::once(async { end() }))
+        .take_until(stop.cancelled_owned());
     Ok(sse(stream))
 }
 
 fn sse(stream: impl Stream<Item = Event> + Send + 'static) -> Response {
     let alive = KeepAlive::new().interval(Duration::from_secs(15));
-    Sse::new(stream.map(Ok::<_, Infallible>)).keep_alive(alive).into_response()
+    Sse::new(stream.map(Ok::<_, Infallible>))
+        .keep_alive(alive)
+        .into_response()
 }
 
 fn event(state: &State) -> Event {
-    Event::default().event("state").json_data(state).unwrap_or_else(|_| end())
+    Event::default()
+        .event("state")
+        .json_data(state)
+        .unwrap_or_else(|_| end())
 }
 
 fn end() -> Event {

@@ -67,8 +67,15 @@ pub(crate) async fn submit(
     let Some(go) = Go::read(&visitor, posted.raw("go")) else {
         return Ok(redirect("/account"));
     };
-    let request = ConfirmPasswordRequest { password: posted.raw("password").to_owned() };
-    let token = match app.clients.password().confirm_password(visitor.ask(request)).await {
+    let request = ConfirmPasswordRequest {
+        password: posted.raw("password").to_owned(),
+    };
+    let token = match app
+        .clients
+        .password()
+        .confirm_password(visitor.ask(request))
+        .await
+    {
         Ok(answer) => answer.into_inner().session_token,
         Err(status) => {
             let refusal = Problem::from(status).refusal()?;

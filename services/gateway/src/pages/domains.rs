@@ -36,7 +36,11 @@ pub(crate) async fn page(
 ) -> Result<Response, Problem> {
     let reader = signed_in(&app, &visitor).await?;
     let w = reader.w;
-    let domains = app.clients.domain().list_domains(visitor.ask(ListDomainsRequest {})).await?;
+    let domains = app
+        .clients
+        .domain()
+        .list_domains(visitor.ask(ListDomainsRequest {}))
+        .await?;
     let rows = domains.into_inner().domains.into_iter().map(|domain| Row {
         state: match domain.state() {
             DomainState::Pending => w.domain_pending(),
@@ -53,5 +57,8 @@ pub(crate) async fn page(
         rows: rows.collect(),
         f: Frame::of(&app, &reader, w.domains()).wide(),
     };
-    Ok(frame::with_cookies(frame::show(StatusCode::OK, &template), &reader.cookies()))
+    Ok(frame::with_cookies(
+        frame::show(StatusCode::OK, &template),
+        &reader.cookies(),
+    ))
 }

@@ -37,7 +37,9 @@ pub(crate) async fn pages(
     let left = get && leaves(&visitor, &request) && {
         // A refusal means that nothing was pending any more.
         let mut codes = app.clients.code();
-        let cancelled = codes.cancel_challenge(visitor.ask(CancelChallengeRequest {})).await;
+        let cancelled = codes
+            .cancel_challenge(visitor.ask(CancelChallengeRequest {}))
+            .await;
         match cancelled.map_err(Problem::from) {
             Ok(_) | Err(Problem::Refused(_)) => true,
             Err(Problem::Failed(_)) => false,
@@ -94,7 +96,11 @@ pub(crate) fn page(app: &App, visitor: &Visitor, problem: &Problem) -> Response 
         Problem::Refused(refusal) => (w.error_refused(), refusals::sentence(w, refusal)),
         Problem::Failed(_) => (w.error_failed(), w.something_wrong().to_owned()),
     };
-    let title = if problem.status() == StatusCode::NOT_FOUND { w.error_not_found() } else { title };
+    let title = if problem.status() == StatusCode::NOT_FOUND {
+        w.error_not_found()
+    } else {
+        title
+    };
     let template = ErrorPage {
         f: Frame::within(app, visitor, w, title),
         sentence,

@@ -34,7 +34,11 @@ pub(crate) async fn page(
 fn form(app: &App, visitor: &Visitor, email: &str, sent: bool, errors: &Errors) -> Response {
     let w = visitor.words();
     let f = Frame::before(app, visitor, w.forgot_title()).with_errors(errors);
-    let email = Field::email("email", w.email()).value(email).error(errors).required().first(&f);
+    let email = Field::email("email", w.email())
+        .value(email)
+        .error(errors)
+        .required()
+        .first(&f);
     frame::show(frame::status(errors), &ForgotPage { email, sent, f })
 }
 
@@ -49,8 +53,15 @@ pub(crate) async fn submit(
     let mut errors = Errors::default();
     errors.required(w, "email", &email);
     if errors.is_empty() {
-        let request = RequestPasswordResetRequest { email: email.clone() };
-        match app.clients.password().request_password_reset(visitor.ask(request)).await {
+        let request = RequestPasswordResetRequest {
+            email: email.clone(),
+        };
+        match app
+            .clients
+            .password()
+            .request_password_reset(visitor.ask(request))
+            .await
+        {
             Ok(_) => return Ok(redirect("/forgot?done=sent")),
             Err(status) => errors.add(w, &Problem::from(status).refusal()?, &["email"]),
         }

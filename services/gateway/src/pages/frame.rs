@@ -35,6 +35,8 @@ pub(crate) struct Frame {
     pub summary: Vec<(&'static str, String)>,
     /// Path and query, for the language switch to come back to.
     pub here: String,
+    /// Whether the language switch stands in the bar: with a session the reader's own holds.
+    pub switch: bool,
     /// Scripts that the page is better with.
     pub scripts: Vec<&'static str>,
     /// Whether the page is a table, which may be wide.
@@ -58,12 +60,7 @@ impl Frame {
     }
 
     /// A page of the session, whatever its stage.
-    pub(crate) fn within(
-        app: &App,
-        visitor: &Visitor,
-        w: Words,
-        title: impl Into<String>,
-    ) -> Self {
+    pub(crate) fn within(app: &App, visitor: &Visitor, w: Words, title: impl Into<String>) -> Self {
         let cookie = visitor.caller.bearer.as_ref().unwrap_or(&visitor.pre);
         Self::under(app, visitor, w, cookie, title)
     }
@@ -86,6 +83,7 @@ impl Frame {
             alert: None,
             summary: Vec::new(),
             here: visitor.here.clone(),
+            switch: visitor.caller.bearer.is_none(),
             scripts: Vec::new(),
             wide: false,
         }

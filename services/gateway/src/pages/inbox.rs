@@ -50,9 +50,9 @@ struct Item {
 pub(crate) struct Asked {
     /// A number or an e-mail address; empty: all.
     to: String,
-    /// Seconds to wait until there is more than `after`.
+    /// Seconds to wait until there is one.
     wait: Option<u32>,
-    /// How many messages the caller has seen.
+    /// Only what came after: the sequence of an SMS, the count of mails to the address.
     after: u32,
 }
 
@@ -64,6 +64,7 @@ struct Listed {
 
 #[derive(Serialize)]
 struct ListedSms {
+    sequence: u32,
     to: String,
     text: String,
     at: Option<jiff::Timestamp>,
@@ -87,8 +88,12 @@ pub(crate) async fn page(
     if app.profile != Profile::Development {
         return Err(Problem::not_found());
     }
-    let accepted = headers.get(header::ACCEPT).and_then(|v| v.to_str().ok()).unwrap_or_default();
-    let json = accepted.contains("application/json") || (!asked.to.is_empty() && asked.wait.is_some());
+    let accepted = headers
+        .get(header::ACCEPT)
+        .and_then(|v| v.to_str().ok())
+        .unwrap_or_default();
+    let json =
+        accepted.contains("application/json") || (!asked.to.is_empty() && asked.wait.is_some());
     // A plus sign in an address that was not encoded arrives as a blank.
     let to = asked.to.trim();
     let to = match to.bytes().next() {
@@ -120,13 +125,20 @@ pub(crate) async fn page(
     });
     let mut items: Vec<Item> = sms.chain(mails).collect();
     items.sort_by_key(|item| std::cmp::Reverse(item.order));
-    let template = InboxPage { f: Frame::within(&app, &visitor, w, w.inbox()), items };
+    let template = InboxPage {
+        f: Frame::within(&app, &visitor, w, w.inbox()),
+        items,
+    };
     Ok(frame::show(StatusCode::OK, &template))
 }
 
-/// Both inboxes, or the one that the address belongs to; waits in parts until there is more than
-/// `after`.
-async fn wait(app: &App, to: &str, after: u32, seconds: u32) -> Result<(Vec<Sms>, Vec<Mail>), Problem> {
+/// Both inboxes, or the one that the address belongs to; waits in parts until there is something.
+async fn wait(
+    app: &App,
+    to: &str,
+    after: u32,
+    seconds: u32,
+) -> Result<(Vec<Sms>, Vec<Mail>), Problem> {
     let mut left = seconds;
     loop {
         let part = left.min(PART);
@@ -134,8 +146,16 @@ async fn wait(app: &App, to: &str, after: u32, seconds: u32) -> Result<(Vec<Sms>
             if to.contains('@') {
                 return Ok(Vec::new());
             }
-            let request = ListSmsRequest { to: to.to_owned(), wait_seconds: part, after };
-            let answer = app.clients.sms_inbox().list_sms(Caller::nobody().forward(request)).await?;
+            let request = ListSmsRequest {
+                to: to.to_owned(),
+                wait_seconds: part,
+                after,
+            };
+            let answer = app
+                .clients
+                .sms_inbox()
+                .list_sms(Caller::nobody().forward(request))
+                .await?;
             Ok::<_, tonic::Status>(answer.into_inner().messages)
         };
         let mails = async {
@@ -144,15 +164,25 @@ async fn wait(app: &App, to: &str, after: u32, seconds: u32) -> Result<(Vec<Sms>
             }
             // Without an address, a message of either kind must end the wait of both.
             let wait_seconds = if to.is_empty() { 0 } else { part };
-            let request = ListMailsRequest { to: to.to_owned(), wait_seconds, after };
-            let answer = app.clients.mail_inbox().list_mails(Caller::nobody().forward(request)).await?;
+            let request = ListMailsRequest {
+                to: to.to_owned(),
+                wait_seconds,
+                after,
+            };
+            let answer = app
+                .clients
+                .mail_inbox()
+                .list_mails(Caller::nobody().forward(request))
+                .await?;
             Ok::<_, tonic::Status>(answer.into_inner().mails)
         };
         let limit = Duration::from_secs(u64::from(PART) + 4);
         let both = tokio::time::timeout(limit, async { tokio::try_join!(sms, mails) });
-        let (sms, mails) = both.await.map_err(|_| Problem::Failed(tonic::Code::Unavailable))??;
+        let (sms, mails) = both
+            .await
+            .map_err(|_| Problem::Failed(tonic::Code::Unavailable))??;
         left -= part;
-        if left == 0 || sms.len() + mails.len() > after as usize {
+        if left == 0 || !sms.is_empty() || !mails.is_empty() {
             return Ok((sms, mails));
         }
     }
@@ -163,7 +193,12 @@ fn listed(sms: Vec<Sms>, mails: Vec<Mail>) -> Listed {
     Listed {
         sms: sms
             .into_iter()
-            .map(|sms| ListedSms { at: at(&sms.at), to: sms.to, text: sms.text })
+            .map(|sms| ListedSms {
+                sequence: sms.sequence,
+                at: at(&sms.at),
+                to: sms.to,
+                text: sms.text,
+            })
             .collect(),
         mails: mails
             .into_iter()
@@ -204,7 +239,10 @@ mod tests {
         let text = "See https://evil.example/x and\nhttp://localhost:8080/link/spl_1 now";
         let pieces = linked(text, "http://localhost:8080");
         let links: Vec<_> = pieces.iter().filter(|(_, link)| *link).collect();
-        assert_eq!(links, [&("http://localhost:8080/link/spl_1".to_owned(), true)]);
+        assert_eq!(
+            links,
+            [&("http://localhost:8080/link/spl_1".to_owned(), true)]
+        );
         let whole: String = pieces.iter().map(|(piece, _)| piece.as_str()).collect();
         assert_eq!(whole, text);
     }

@@ -36,7 +36,11 @@ pub(crate) async fn page(
     visitor: Visitor,
 ) -> Result<Response, Problem> {
     let reader = signed_in(&app, &visitor).await?;
-    let plans = app.clients.licence().list_plans(visitor.ask(ListPlansRequest {})).await?;
+    let plans = app
+        .clients
+        .licence()
+        .list_plans(visitor.ask(ListPlansRequest {}))
+        .await?;
     let rows = plans.into_inner().plans.into_iter().map(|plan| Row {
         purchased: plan.purchased,
         assigned: plan.assigned,
@@ -48,5 +52,8 @@ pub(crate) async fn page(
         rows: rows.collect(),
         f: Frame::of(&app, &reader, reader.w.licences()).wide(),
     };
-    Ok(frame::with_cookies(frame::show(StatusCode::OK, &template), &reader.cookies()))
+    Ok(frame::with_cookies(
+        frame::show(StatusCode::OK, &template),
+        &reader.cookies(),
+    ))
 }

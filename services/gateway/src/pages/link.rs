@@ -29,14 +29,25 @@ struct LinkPage {
     again: Field,
 }
 
-async fn inspect(app: &App, visitor: &Visitor, token: &str) -> Result<InspectLinkResponse, Problem> {
-    let request = InspectLinkRequest { link_token: token.to_owned() };
-    Ok(app.clients.password().inspect_link(visitor.ask(request)).await?.into_inner())
+async fn inspect(
+    app: &App,
+    visitor: &Visitor,
+    token: &str,
+) -> Result<InspectLinkResponse, Problem> {
+    let request = InspectLinkRequest {
+        link_token: token.to_owned(),
+    };
+    Ok(app
+        .clients
+        .password()
+        .inspect_link(visitor.ask(request))
+        .await?
+        .into_inner())
 }
 
 /// The visitor, in the language of the person whom the link was made for, unless the browser chose.
 fn reading(mut visitor: Visitor, link: &InspectLinkResponse) -> Visitor {
-    if let Some(language) = Language::from_code(&link.locale) {
+    if let (false, Some(language)) = (visitor.chosen, Language::from_code(&link.locale)) {
         visitor.language = language;
     }
     visitor.caller.bearer = None;
@@ -56,16 +67,28 @@ pub(crate) async fn page(
     if spoken != visitor.language {
         cookies.language(visitor.language);
     }
-    Ok(frame::with_cookies(form(&app, &visitor, &link, &Errors::default()), &cookies))
+    Ok(frame::with_cookies(
+        form(&app, &visitor, &link, &Errors::default()),
+        &cookies,
+    ))
 }
 
 fn form(app: &App, visitor: &Visitor, link: &InspectLinkResponse, errors: &Errors) -> Response {
     let w = visitor.words();
     let invited = link.purpose() == LinkPurpose::Invitation;
-    let title = if invited { w.link_welcome() } else { w.link_reset() };
+    let title = if invited {
+        w.link_welcome()
+    } else {
+        w.link_reset()
+    };
     let f = Frame::before(app, visitor, title).with_errors(errors);
     let template = LinkPage {
-        intro: if invited { w.link_welcome_intro() } else { w.link_reset_intro() }.to_owned(),
+        intro: if invited {
+            w.link_welcome_intro()
+        } else {
+            w.link_reset_intro()
+        }
+        .to_owned(),
         email: link.email.clone(),
         new: Field::password("password", w.new_password(), "new-password")
             .hint(w.password_hint())
@@ -102,7 +125,12 @@ pub(crate) async fn submit(
         link_token: token,
         password: posted.raw("password").to_owned(),
     };
-    match app.clients.password().set_password_by_link(visitor.ask(request)).await {
+    match app
+        .clients
+        .password()
+        .set_password_by_link(visitor.ask(request))
+        .await
+    {
         Ok(_) => Ok(redirect("/sign-in?done=password")),
         Err(status) => {
             let refusal = Problem::from(status).refusal()?;

@@ -63,14 +63,20 @@ pub(crate) fn router(app: &Arc<App>) -> Router {
         .route("/account/number", post(number::confirm))
         .route("/account/number/check", post(number::check))
         .route("/account/recovery-codes", post(two_factor::remake))
-        .route("/account/password", get(password::page).post(password::submit))
+        .route(
+            "/account/password",
+            get(password::page).post(password::submit),
+        )
         .route("/account/sessions", post(sessions::end))
         .route("/activity", get(activity::own))
         .route("/link/{token}", get(link::page).post(link::submit))
         .route("/forgot", get(forgot::page).post(forgot::submit))
         .route("/users", get(users::page))
         .route("/users/add", get(user_add::page).post(user_add::submit))
-        .route("/users/{id}/licence", get(user_licence::page).post(user_licence::submit))
+        .route(
+            "/users/{id}/licence",
+            get(user_licence::page).post(user_licence::submit),
+        )
         .route("/users/{id}/logs", get(activity::of_user))
         .route("/licences", get(licences::page))
         .route("/domains", get(domains::page))
@@ -112,7 +118,11 @@ pub(crate) async fn session(app: &App, visitor: &Visitor) -> Result<Session, Pro
     if visitor.caller.bearer.is_none() {
         return Err(Problem::refused(Code::Unauthenticated, "session.required"));
     }
-    let answer = app.clients.sign_in().get_session(visitor.ask(GetSessionRequest {})).await?;
+    let answer = app
+        .clients
+        .sign_in()
+        .get_session(visitor.ask(GetSessionRequest {}))
+        .await?;
     answer
         .into_inner()
         .session
@@ -128,7 +138,10 @@ pub(crate) async fn signed_in(app: &App, visitor: &Visitor) -> Result<Reader, Pr
     );
     let session = session?;
     if awaiting(&session) {
-        return Err(Problem::refused(Code::PermissionDenied, "second_factor_required"));
+        return Err(Problem::refused(
+            Code::PermissionDenied,
+            "second_factor_required",
+        ));
     }
     let profile = profile?
         .into_inner()

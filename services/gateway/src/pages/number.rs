@@ -38,7 +38,12 @@ pub(crate) async fn check(
         input: posted.text("mobile_number"),
         country: posted.text("country"),
     };
-    let checked = match app.clients.number().validate_number(visitor.ask(request)).await {
+    let checked = match app
+        .clients
+        .number()
+        .validate_number(visitor.ask(request))
+        .await
+    {
         Ok(answer) => Checked {
             dialled: w.will_be_dialled(answer.into_inner().international),
             error: String::new(),
@@ -58,7 +63,10 @@ pub(crate) async fn confirm(
     posted: Form,
 ) -> Result<Response, Problem> {
     signed_in(&app, &visitor).await?;
-    let go = Go { intent: Intent::ChangeNumber, nonce: posted.nonce().to_owned() };
+    let go = Go {
+        intent: Intent::ChangeNumber,
+        nonce: posted.nonce().to_owned(),
+    };
     let mut cookies = Cookies::default();
     let response = proceed(&app, &visitor, go, &mut cookies).await?;
     Ok(frame::with_cookies(response, &cookies))

@@ -53,7 +53,10 @@ fn form(app: &App, reader: &Reader, errors: &Errors) -> Response {
             .required(),
         f,
     };
-    frame::with_cookies(frame::show(frame::status(errors), &template), &reader.cookies())
+    frame::with_cookies(
+        frame::show(frame::status(errors), &template),
+        &reader.cookies(),
+    )
 }
 
 /// The change.
@@ -78,16 +81,26 @@ pub(crate) async fn submit(
         current_password: posted.raw("current_password").to_owned(),
         new_password: posted.raw("new_password").to_owned(),
     };
-    match app.clients.password().change_password(visitor.ask(request)).await {
+    match app
+        .clients
+        .password()
+        .change_password(visitor.ask(request))
+        .await
+    {
         Ok(answer) => {
             let mut cookies = Cookies::default();
             cookies.session(&answer.into_inner().session_token);
-            Ok(frame::with_cookies(redirect("/account?done=password"), &cookies))
+            Ok(frame::with_cookies(
+                redirect("/account?done=password"),
+                &cookies,
+            ))
         }
         Err(status) => {
             let refusal = Problem::from(status).refusal()?;
             match refusal.reason.as_str() {
-                "password.wrong" => errors.field("current_password", refusals::sentence(w, &refusal)),
+                "password.wrong" => {
+                    errors.field("current_password", refusals::sentence(w, &refusal))
+                }
                 reason if reason.starts_with("password.") => {
                     errors.field("new_password", refusals::sentence(w, &refusal));
                 }

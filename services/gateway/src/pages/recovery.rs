@@ -36,13 +36,7 @@ pub(crate) async fn page(
     Ok(form(&app, &visitor, &session, &told, &Errors::default()))
 }
 
-fn form(
-    app: &App,
-    visitor: &Visitor,
-    session: &Session,
-    told: &Told,
-    errors: &Errors,
-) -> Response {
+fn form(app: &App, visitor: &Visitor, session: &Session, told: &Told, errors: &Errors) -> Response {
     let w = words_of(session, visitor);
     let f = Frame::within(app, visitor, w, w.recovery_title()).with_errors(errors);
     let template = RecoveryPage {
@@ -68,9 +62,20 @@ pub(crate) async fn submit(
     posted: Form,
 ) -> Result<Response, Problem> {
     let session = session(&app, &visitor).await?;
-    let told = Told { next: posted.text("next"), go: posted.text("go"), ..Told::default() };
-    let request = UseRecoveryCodeRequest { recovery_code: posted.text("recovery_code") };
-    let answer = match app.clients.code().use_recovery_code(visitor.ask(request)).await {
+    let told = Told {
+        next: posted.text("next"),
+        go: posted.text("go"),
+        ..Told::default()
+    };
+    let request = UseRecoveryCodeRequest {
+        recovery_code: posted.text("recovery_code"),
+    };
+    let answer = match app
+        .clients
+        .code()
+        .use_recovery_code(visitor.ask(request))
+        .await
+    {
         Ok(answer) => answer.into_inner(),
         Err(status) => {
             let refusal = Problem::from(status).refusal()?;
@@ -99,7 +104,10 @@ pub(crate) async fn submit(
         // How many are left is told on My account, where new ones are made.
         None => {
             let left = answer.recovery_codes_left.to_string();
-            redirect(&with_query("/account", &[("done", "recovery"), ("left", &left)]))
+            redirect(&with_query(
+                "/account",
+                &[("done", "recovery"), ("left", &left)],
+            ))
         }
     };
     Ok(frame::with_cookies(response, &cookies))

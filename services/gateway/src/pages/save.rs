@@ -40,8 +40,16 @@ pub(crate) async fn submit(
         Err(errors) => return again(errors, StatusCode::UNPROCESSABLE_ENTITY).await,
     };
     if fields != reader.fields() {
-        let request = UpdateProfileRequest { fields: Some(fields.clone()), version: typed.version };
-        if let Err(status) = app.clients.profile().update_profile(visitor.ask(request)).await {
+        let request = UpdateProfileRequest {
+            fields: Some(fields.clone()),
+            version: typed.version,
+        };
+        if let Err(status) = app
+            .clients
+            .profile()
+            .update_profile(visitor.ask(request))
+            .await
+        {
             let refusal = Problem::from(status).refusal()?;
             if refusal.reason.starts_with("session.") {
                 return Err(refusal.into());
@@ -55,7 +63,10 @@ pub(crate) async fn submit(
     let response = match intent(&reader, &factor, &typed, &fields) {
         None => redirect("/account?done=saved"),
         Some(intent) => {
-            let go = Go { intent, nonce: posted.nonce().to_owned() };
+            let go = Go {
+                intent,
+                nonce: posted.nonce().to_owned(),
+            };
             proceed(&app, &visitor, go, &mut cookies).await?
         }
     };
@@ -74,8 +85,16 @@ async fn validate(
     let mut fields = typed.fields.clone();
     let number = std::mem::take(&mut fields.mobile_number);
     if !number.is_empty() {
-        let request = ValidateNumberRequest { input: number, country: typed.country.clone() };
-        match app.clients.number().validate_number(visitor.ask(request)).await {
+        let request = ValidateNumberRequest {
+            input: number,
+            country: typed.country.clone(),
+        };
+        match app
+            .clients
+            .number()
+            .validate_number(visitor.ask(request))
+            .await
+        {
             Ok(answer) => fields.mobile_number = answer.into_inner().e164,
             Err(status) => {
                 let refusal = named(Problem::from(status).refusal()?);
@@ -85,21 +104,36 @@ async fn validate(
     } else if typed.two_factor && factor.state() != TwoFactorState::Disabled {
         errors.field("mobile_number", w.mobile_required());
     }
-    let request = ValidateProfileRequest { fields: Some(fields.clone()) };
-    if let Err(status) = app.clients.profile().validate_profile(visitor.ask(request)).await {
+    let request = ValidateProfileRequest {
+        fields: Some(fields.clone()),
+    };
+    if let Err(status) = app
+        .clients
+        .profile()
+        .validate_profile(visitor.ask(request))
+        .await
+    {
         let refusal = Problem::from(status).refusal()?;
         if refusal.reason.starts_with("session.") {
             return Err(refusal.into());
         }
         errors.add(w, &refusal, &FIELDS);
     }
-    Ok(if errors.is_empty() { Ok(fields) } else { Err(errors) })
+    Ok(if errors.is_empty() {
+        Ok(fields)
+    } else {
+        Err(errors)
+    })
 }
 
 /// A refusal of the number stands at its field, whatever the service called it.
 fn named(mut refusal: Refusal) -> Refusal {
     if refusal.reason.starts_with("phone.") {
-        let field = if refusal.reason == "phone.country_required" { "country" } else { "mobile_number" };
+        let field = if refusal.reason == "phone.country_required" {
+            "country"
+        } else {
+            "mobile_number"
+        };
         refusal.fields = vec![(field.to_owned(), refusal.reason.clone())];
     }
     refusal

@@ -18,7 +18,12 @@ pub(crate) async fn end(
     visitor: Visitor,
     posted: Form,
 ) -> Result<Response, Problem> {
-    let request = RevokeSessionsRequest { session_id: posted.text("session_id") };
-    app.clients.sign_in().revoke_sessions(visitor.ask(request)).await?;
+    let request = RevokeSessionsRequest {
+        session_id: posted.text("session_id"),
+    };
+    app.clients
+        .sign_in()
+        .revoke_sessions(visitor.ask(request))
+        .await?;
     Ok(redirect("/account?done=sessions"))
 }

@@ -60,7 +60,11 @@ fn form(f: Frame, email: &str, next: &str, errors: &Errors) -> Response {
     let w = f.w;
     let password = Field::password("password", w.password(), "current-password");
     let template = SignInPage {
-        email: Field::email("email", w.email()).value(email).error(errors).required().first(&f),
+        email: Field::email("email", w.email())
+            .value(email)
+            .error(errors)
+            .required()
+            .first(&f),
         password: password.error(errors).required(),
         next: next.to_owned(),
         f,
@@ -76,7 +80,10 @@ pub(crate) async fn submit(
 ) -> Result<Response, Problem> {
     let w = visitor.words();
     let email = posted.text("email");
-    let told = Told { next: posted.text("next"), ..Told::default() };
+    let told = Told {
+        next: posted.text("next"),
+        ..Told::default()
+    };
     let mut errors = Errors::default();
     errors.required(w, "email", &email);
     errors.required(w, "password", posted.raw("password"));
@@ -91,7 +98,9 @@ pub(crate) async fn submit(
     let request = SignInRequest {
         email: email.clone(),
         password: posted.raw("password").to_owned(),
-        browser_token: browser.map(|token| token.expose().to_owned()).unwrap_or_default(),
+        browser_token: browser
+            .map(|token| token.expose().to_owned())
+            .unwrap_or_default(),
     };
     let answer = match app.clients.sign_in().sign_in(visitor.ask(request)).await {
         Ok(answer) => answer.into_inner(),
@@ -101,7 +110,9 @@ pub(crate) async fn submit(
             let mut response = refuse(&Errors::of(w, &refusal, &FIELDS));
             *response.status_mut() = Problem::from(refusal).status();
             if let Some(seconds) = seconds {
-                response.headers_mut().insert(http::header::RETRY_AFTER, seconds.into());
+                response
+                    .headers_mut()
+                    .insert(http::header::RETRY_AFTER, seconds.into());
             }
             return Ok(response);
         }
@@ -110,20 +121,34 @@ pub(crate) async fn submit(
     cookies.session(&answer.session_token);
     cookies.remove(PENDING);
     if answer.stage() == SessionStage::SignedIn {
-        let next = if told.next().is_empty() { "/account" } else { told.next() };
+        let next = if told.next().is_empty() {
+            "/account"
+        } else {
+            told.next()
+        };
         return Ok(frame::with_cookies(redirect(next), &cookies));
     }
     let visitor = visitor.with_session(&answer.session_token);
     let key = idempotency_key(posted.nonce(), &["sign-in"]);
-    let request = SendSignInCodeRequest { idempotency_key: key };
+    let request = SendSignInCodeRequest {
+        idempotency_key: key,
+    };
     // Whether the message could be sent or not, the reader is past the first step: the code page has
     // the other ways in.
-    let (why, wait) = match app.clients.code().send_sign_in_code(visitor.ask(request)).await {
+    let (why, wait) = match app
+        .clients
+        .code()
+        .send_sign_in_code(visitor.ask(request))
+        .await
+    {
         Ok(_) => (String::new(), String::new()),
         Err(status) => super::code::told(&Problem::from(status).refusal()?),
     };
     let pairs = [("next", told.next()), ("why", &why), ("wait", &wait)];
-    Ok(frame::with_cookies(redirect(&with_query("/code", &pairs)), &cookies))
+    Ok(frame::with_cookies(
+        redirect(&with_query("/code", &pairs)),
+        &cookies,
+    ))
 }
 
 /// Ends the session.
@@ -133,7 +158,11 @@ pub(crate) async fn sign_out(
     _posted: Form,
 ) -> Result<Response, Problem> {
     if visitor.caller.bearer.is_some() {
-        let ended = app.clients.sign_in().sign_out(visitor.ask(SignOutRequest {})).await;
+        let ended = app
+            .clients
+            .sign_in()
+            .sign_out(visitor.ask(SignOutRequest {}))
+            .await;
         if let Err(failed @ Problem::Failed(_)) = ended.map_err(Problem::from) {
             // The cookie stays, so that the reader can try again: the session is still open.
             return Err(failed);

@@ -48,7 +48,10 @@ const INTENTS: [(Intent, &str); 4] = [
 
 impl Intent {
     fn name(self) -> &'static str {
-        INTENTS.iter().find(|(intent, _)| *intent == self).map_or("", |(_, name)| name)
+        INTENTS
+            .iter()
+            .find(|(intent, _)| *intent == self)
+            .map_or("", |(_, name)| name)
     }
 }
 
@@ -67,7 +70,10 @@ impl Go {
         let (name, rest) = text.split_once('.')?;
         let (nonce, mac) = rest.split_once('.')?;
         let (intent, _) = INTENTS.iter().find(|(_, known)| *known == name)?;
-        let go = Self { intent: *intent, nonce: nonce.to_owned() };
+        let go = Self {
+            intent: *intent,
+            nonce: nonce.to_owned(),
+        };
         let cookie = visitor.caller.bearer.as_ref()?;
         (csrf::is_nonce(nonce) && csrf::equal(&go.mac(cookie), mac)).then_some(go)
     }
@@ -81,7 +87,10 @@ impl Go {
     }
 
     fn mac(&self, cookie: &sallyport_chassis::Secret) -> String {
-        csrf::mac(cookie, &[b"go", self.intent.name().as_bytes(), self.nonce.as_bytes()])
+        csrf::mac(
+            cookie,
+            &[b"go", self.intent.name().as_bytes(), self.nonce.as_bytes()],
+        )
     }
 
     /// What is to be done, in words.
@@ -119,8 +128,14 @@ async fn act(
         Intent::Enable => {
             let number = number(app, visitor).await?;
             let key = idempotency_key(&go.nonce, &["enable", &number]);
-            let request = EnableTwoFactorRequest { number, idempotency_key: key };
-            let answer = client.enable_two_factor(visitor.ask(request)).await?.into_inner();
+            let request = EnableTwoFactorRequest {
+                number,
+                idempotency_key: key,
+            };
+            let answer = client
+                .enable_two_factor(visitor.ask(request))
+                .await?
+                .into_inner();
             if !answer.active {
                 cookies.set(PENDING, "1");
                 return Ok(redirect("/code"));
@@ -136,19 +151,28 @@ async fn act(
         Intent::ChangeNumber => {
             let number = number(app, visitor).await?;
             let key = idempotency_key(&go.nonce, &["number", &number]);
-            let request = ChangeNumberRequest { number, idempotency_key: key };
+            let request = ChangeNumberRequest {
+                number,
+                idempotency_key: key,
+            };
             client.change_number(visitor.ask(request)).await?;
             cookies.set(PENDING, "1");
             Ok(redirect("/code"))
         }
         Intent::Disable => {
-            let answer = client.disable_two_factor(visitor.ask(DisableTwoFactorRequest {})).await?;
+            let answer = client
+                .disable_two_factor(visitor.ask(DisableTwoFactorRequest {}))
+                .await?;
             cookies.session(&answer.into_inner().session_token);
             Ok(redirect("/account?done=two_factor_off"))
         }
         Intent::RemakeCodes => {
             let request = visitor.ask(RemakeRecoveryCodesRequest {});
-            let codes = client.remake_recovery_codes(request).await?.into_inner().recovery_codes;
+            let codes = client
+                .remake_recovery_codes(request)
+                .await?
+                .into_inner()
+                .recovery_codes;
             let w = words_of(&session(app, visitor).await?, visitor);
             Ok(codes_page(app, visitor, w, &codes, false))
         }
@@ -157,8 +181,16 @@ async fn act(
 
 /// The profile's number, as the Save before stored it.
 async fn number(app: &App, visitor: &Visitor) -> Result<String, Problem> {
-    let answer = app.clients.profile().get_profile(visitor.ask(GetProfileRequest {})).await?;
-    let fields = answer.into_inner().profile.and_then(|p| p.fields).unwrap_or_default();
+    let answer = app
+        .clients
+        .profile()
+        .get_profile(visitor.ask(GetProfileRequest {}))
+        .await?;
+    let fields = answer
+        .into_inner()
+        .profile
+        .and_then(|p| p.fields)
+        .unwrap_or_default();
     if fields.mobile_number.is_empty() {
         return Err(Refusal::field("mobile_number", "field.required").into());
     }
@@ -173,10 +205,14 @@ async fn refused(
 ) -> Result<Response, Problem> {
     let written = go.write(visitor);
     match refusal.reason.as_str() {
-        "password_confirmation_required" => Ok(redirect(&with_query("/confirm", &[("go", &written)]))),
+        "password_confirmation_required" => {
+            Ok(redirect(&with_query("/confirm", &[("go", &written)])))
+        }
         "step_up_required" => {
             let key = idempotency_key(&go.nonce, &["step-up"]);
-            let request = visitor.ask(SendStepUpCodeRequest { idempotency_key: key });
+            let request = visitor.ask(SendStepUpCodeRequest {
+                idempotency_key: key,
+            });
             // Not sent: the code page says why, and offers a recovery code.
             let (why, wait) = match app.clients.code().send_step_up_code(request).await {
                 Ok(_) => (String::new(), String::new()),
@@ -208,7 +244,10 @@ pub(crate) async fn remake(
     if visitor.caller.bearer.is_none() {
         return Err(Problem::refused(Code::Unauthenticated, "session.required"));
     }
-    let go = Go { intent: Intent::RemakeCodes, nonce: posted.nonce().to_owned() };
+    let go = Go {
+        intent: Intent::RemakeCodes,
+        nonce: posted.nonce().to_owned(),
+    };
     let mut cookies = Cookies::default();
     let response = proceed(&app, &visitor, go, &mut cookies).await?;
     Ok(frame::with_cookies(response, &cookies))
@@ -232,8 +271,19 @@ pub(crate) fn codes_page(
     activated: bool,
 ) -> Response {
     let mut f = Frame::within(app, visitor, w, w.recovery_codes());
-    f.notice = Some(if activated { w.done_two_factor_on() } else { w.done_codes() }.to_owned());
-    let text = format!("{}\r\n\r\n{}\r\n", w.recovery_codes_file(&f.portal), codes.join("\r\n"));
+    f.notice = Some(
+        if activated {
+            w.done_two_factor_on()
+        } else {
+            w.done_codes()
+        }
+        .to_owned(),
+    );
+    let text = format!(
+        "{}\r\n\r\n{}\r\n",
+        w.recovery_codes_file(&f.portal),
+        codes.join("\r\n")
+    );
     let file: String = text.bytes().map(|byte| format!("%{byte:02X}")).collect();
     let template = CodesPage {
         f,

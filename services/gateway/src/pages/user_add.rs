@@ -17,7 +17,14 @@ use crate::guard::Form;
 use crate::problem::Problem;
 use crate::visitor::Visitor;
 
-const FIELDS: [&str; 6] = ["email", "first_name", "last_name", "locale", "time_zone", "plan_id"];
+const FIELDS: [&str; 6] = [
+    "email",
+    "first_name",
+    "last_name",
+    "locale",
+    "time_zone",
+    "plan_id",
+];
 
 #[derive(Template)]
 #[template(path = "user_add.html")]
@@ -61,7 +68,13 @@ async fn form(
 ) -> Result<Response, Problem> {
     let w = reader.w;
     let asked = reader.visitor.ask(ListPlansRequest {});
-    let plans = app.clients.licence().list_plans(asked).await?.into_inner().plans;
+    let plans = app
+        .clients
+        .licence()
+        .list_plans(asked)
+        .await?
+        .into_inner()
+        .plans;
     let f = Frame::of(app, reader, w.add_user()).with_errors(errors);
     let mut picks = vec![Pick::new("", w.no_licence(), &typed.plan_id)];
     let free = |plan: &&Plan| plan.assigned < plan.purchased;
@@ -115,14 +128,23 @@ pub(crate) async fn submit(
     let mut errors = Errors::default();
     errors.required(w, "email", &typed.email);
     if errors.is_empty() {
-        match app.clients.user().add_user(visitor.ask(typed.clone())).await {
+        match app
+            .clients
+            .user()
+            .add_user(visitor.ask(typed.clone()))
+            .await
+        {
             Ok(answer) => {
                 let answer = answer.into_inner();
                 let base = app.settings.portal_url.trim_end_matches('/');
                 let mut f = Frame::of(&app, &reader, w.user_added());
                 f.notice = Some(w.user_invited(&typed.email));
                 let link = format!("{base}/link/{}", answer.link_token);
-                let template = AddedPage { f, email: typed.email, link };
+                let template = AddedPage {
+                    f,
+                    email: typed.email,
+                    link,
+                };
                 return Ok(frame::show(StatusCode::OK, &template));
             }
             Err(status) => {

@@ -37,7 +37,9 @@ struct Row {
 }
 
 pub(super) async fn user(app: &App, visitor: &Visitor, id: &str) -> Result<UserRow, Problem> {
-    let request = GetUserRequest { user_id: id.to_owned() };
+    let request = GetUserRequest {
+        user_id: id.to_owned(),
+    };
     let answer = app.clients.user().get_user(visitor.ask(request)).await?;
     answer.into_inner().user.ok_or_else(Problem::not_found)
 }
@@ -61,8 +63,16 @@ async fn form(
 ) -> Result<Response, Problem> {
     let visitor = &reader.visitor;
     let user = user(app, visitor, id).await?;
-    let plans = app.clients.licence().list_plans(visitor.ask(ListPlansRequest {})).await?;
-    let held = user.licence.as_ref().map(|l| l.plan_id.clone()).unwrap_or_default();
+    let plans = app
+        .clients
+        .licence()
+        .list_plans(visitor.ask(ListPlansRequest {}))
+        .await?;
+    let held = user
+        .licence
+        .as_ref()
+        .map(|l| l.plan_id.clone())
+        .unwrap_or_default();
     let offered = |plan: &Plan| plan.assigned < plan.purchased || plan.plan_id == held;
     let template = LicencePage {
         f: Frame::of(app, reader, reader.w.manage_licence()).with_errors(errors),
@@ -96,8 +106,16 @@ pub(crate) async fn submit(
 ) -> Result<Response, Problem> {
     let reader = signed_in(&app, &visitor).await?;
     let plan_id = posted.text("plan_id");
-    let request = AssignLicenceRequest { user_id: id.clone(), plan_id: plan_id.clone() };
-    match app.clients.licence().assign_licence(visitor.ask(request)).await {
+    let request = AssignLicenceRequest {
+        user_id: id.clone(),
+        plan_id: plan_id.clone(),
+    };
+    match app
+        .clients
+        .licence()
+        .assign_licence(visitor.ask(request))
+        .await
+    {
         Ok(_) => Ok(redirect("/users?done=licence")),
         Err(status) => {
             let refusal = Problem::from(status).refusal()?;

@@ -62,7 +62,12 @@ pub(crate) async fn page(
         page_size: PAGE,
         page_token: asked.page.clone(),
     };
-    let answer = app.clients.user().list_users(visitor.ask(request)).await?.into_inner();
+    let answer = app
+        .clients
+        .user()
+        .list_users(visitor.ask(request))
+        .await?
+        .into_inner();
     let mut f = Frame::of(&app, &reader, reader.w.users()).wide();
     f.notice = (asked.done == "licence").then(|| reader.w.done_licence().to_owned());
     let search = ("search", asked.search.as_str());
@@ -75,11 +80,18 @@ pub(crate) async fn page(
             "" => String::new(),
             _ => with_query("/users", &[search]),
         },
-        rows: answer.users.into_iter().map(|user| row(user, &reader)).collect(),
+        rows: answer
+            .users
+            .into_iter()
+            .map(|user| row(user, &reader))
+            .collect(),
         search: asked.search,
         f,
     };
-    Ok(frame::with_cookies(frame::show(StatusCode::OK, &template), &reader.cookies()))
+    Ok(frame::with_cookies(
+        frame::show(StatusCode::OK, &template),
+        &reader.cookies(),
+    ))
 }
 
 fn row(user: UserRow, reader: &Reader) -> Row {
@@ -93,7 +105,11 @@ fn row(user: UserRow, reader: &Reader) -> Row {
             UserState::Unspecified => "",
         },
         active: user.state() == UserState::Active,
-        plan: user.licence.as_ref().map(|l| l.plan_name.clone()).unwrap_or_default(),
+        plan: user
+            .licence
+            .as_ref()
+            .map(|l| l.plan_name.clone())
+            .unwrap_or_default(),
         two_factor: user.two_factor_active,
         last_sign_in: reader.reading.wire(&user.last_sign_in_at),
         id: user.user_id,

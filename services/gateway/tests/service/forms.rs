@@ -1,0 +1,189 @@
+//! What a posted form passes, and what every answer carries.
+
+use reqwest::StatusCode;
+
+use crate::browser::{Browser, Gateway};
+
+async fn sign_in_page(gateway: &Gateway) -> Browser {
+    let mut browser = gateway.browser();
+    browser.open("/sign-in").await;
+    browser
+}
+
+fn fields(browser: &Browser, csrf: Option<String>) -> Vec<(String, String)> {
+    let mut fields = vec![
+        ("nonce".to_owned(), browser.page.value("nonce").unwrap()),
+        ("email".to_owned(), "ada@example.org".to_owned()),
+        ("password".to_owned(), "wrong".to_owned()),
+    ];
+    fields.extend(csrf.map(|token| ("csrf".to_owned(), token)));
+    fields
+}
+
+#[tokio::test]
+async fn a_form_without_its_token_or_with_anothers_is_refused_and_does_nothing() {
+    let gateway = Gateway::start(true).await;
+    let mut mine = sign_in_page(&gateway).await;
+    let other = sign_in_page(&gateway).await;
+    for token in [None, Some(String::new()), other.page.value("csrf")] {
+        let fields = fields(&mine, token);
+        let request = mine.post("/sign-in", &fields);
+        let mut tab = mine.clone();
+        let page = tab.send(request).await;
+        assert_eq!(page.status, StatusCode::FORBIDDEN);
+        assert!(
+            page.words().contains("This form could not be checked"),
+            "{}",
+            page.text
+        );
+    }
+    assert!(gateway.fakes.details("SignIn").is_empty());
+    let fields = fields(&mine, mine.page.value("csrf"));
+    let request = mine.post("/sign-in", &fields);
+    mine.send(request).await;
+    assert_eq!(gateway.fakes.details("SignIn"), ["ada@example.org"]);
+}
+
+#[tokio::test]
+async fn a_form_from_another_origin_is_refused_even_with_its_token() {
+    let gateway = Gateway::start(true).await;
+    let browser = sign_in_page(&gateway).await;
+    let fields = fields(&browser, browser.page.value("csrf"));
+    for (name, value) in [
+        ("origin", "http://evil.example"),
+        ("sec-fetch-site", "cross-site"),
+        ("origin", "null"),
+    ] {
+        let mut request = browser.post("/sign-in", &fields).build().unwrap();
+        request.headers_mut().insert(name, value.parse().unwrap());
+        let request = reqwest::RequestBuilder::from_parts(browser.http.clone(), request);
+        let mut tab = browser.clone();
+        assert_eq!(
+            tab.send(request).await.status,
+            StatusCode::FORBIDDEN,
+            "{name}: {value}"
+        );
+    }
+    assert!(gateway.fakes.details("SignIn").is_empty());
+}
+
+#[tokio::test]
+async fn the_token_before_sign_in_does_not_open_forms_of_a_session_elsewhere() {
+    let gateway = Gateway::start(true).await;
+    let attacker = sign_in_page(&gateway).await;
+    let mut victim = gateway.signed_in();
+    let fields = fields(&attacker, attacker.page.value("csrf"));
+    let request = victim.post("/account/sessions", &fields);
+    assert_eq!(victim.send(request).await.status, StatusCode::FORBIDDEN);
+    assert!(gateway.fakes.details("RevokeSessions").is_empty());
+}
+
+#[tokio::test]
+async fn every_answer_carries_the_security_headers() {
+    let gateway = Gateway::start(true).await;
+    let mut browser = gateway.signed_in();
+    browser.open("/account").await;
+    let style = browser
+        .page
+        .text
+        .split('"')
+        .find(|s| s.ends_with("portal.css"))
+        .unwrap()
+        .to_owned();
+    for path in [
+        "/account",
+        "/users",
+        "/sign-in",
+        "/",
+        "/nowhere",
+        "/api/v1/session",
+        "/api/v1/openapi.json",
+        "/api/v1/nowhere",
+        "/healthz",
+        "/dev/inbox",
+        "/link/spl_bad",
+        style.as_str(),
+    ] {
+        let page = browser.open(path).await;
+        let header = |name: &str| {
+            page.headers
+                .get(name)
+                .map(|v| v.to_str().unwrap().to_owned())
+                .unwrap_or_default()
+        };
+        let policy = header("content-security-policy");
+        assert!(policy.starts_with("default-src 'none'"), "{path}: {policy}");
+        assert!(!policy.contains("unsafe"), "{path}");
+        assert!(policy.contains("frame-ancestors 'none'"), "{path}");
+        assert_eq!(header("x-content-type-options"), "nosniff", "{path}");
+        assert_eq!(header("referrer-policy"), "no-referrer", "{path}");
+        assert_eq!(
+            header("cross-origin-opener-policy"),
+            "same-origin",
+            "{path}"
+        );
+        assert!(header("permissions-policy").contains("camera=()"), "{path}");
+        assert!(header("x-request-id").len() >= 8, "{path}");
+        let cached = header("cache-control");
+        let asset = path.starts_with("/assets/");
+        assert_eq!(cached.contains("no-store"), !asset, "{path}: {cached}");
+        // Plain HTTP in development: browsers would remember HSTS for localhost.
+        assert_eq!(header("strict-transport-security"), "", "{path}");
+    }
+    let page = browser.open("/code/state").await;
+    let policy = page.headers["content-security-policy"].to_str().unwrap();
+    assert!(policy.contains("frame-ancestors 'self'"), "{policy}");
+}
+
+#[tokio::test]
+async fn pages_hold_nothing_inline() {
+    let gateway = Gateway::start(true).await;
+    let mut browser = gateway.signed_in();
+    for path in [
+        "/account",
+        "/users",
+        "/users/add",
+        "/users/u2/licence",
+        "/activity",
+        "/dev/inbox",
+    ] {
+        let page = browser.open(path).await;
+        assert_eq!(page.status, StatusCode::OK, "{path}: {}", page.words());
+        for inline in [" style=", "<style", "<script>", " onclick=", "javascript:"] {
+            assert!(!page.text.contains(inline), "{path} holds {inline}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_double_click_makes_one_call_and_both_get_its_answer() {
+    let gateway = Gateway::start(false).await;
+    let mut browser = gateway.browser();
+    browser.open("/sign-in").await;
+    let fields = [
+        ("email", "ada@example.org"),
+        ("password", crate::fakes::PASSWORD),
+    ];
+    let first = browser.dress(browser.form("/sign-in", &fields)).send();
+    let second = browser.dress(browser.form("/sign-in", &fields)).send();
+    let (first, second) = tokio::join!(first, second);
+    let (first, second) = (first.unwrap(), second.unwrap());
+    assert_eq!(first.status(), StatusCode::SEE_OTHER);
+    assert_eq!(
+        first.headers()["set-cookie"],
+        second.headers()["set-cookie"]
+    );
+    assert_eq!(gateway.fakes.details("SignIn").len(), 1);
+}
+
+#[tokio::test]
+async fn a_body_that_is_too_large_is_refused() {
+    let gateway = Gateway::start(true).await;
+    let mut browser = sign_in_page(&gateway).await;
+    let long = "x".repeat(70 * 1024);
+    let request = browser.form("/sign-in", &[("email", &long)]);
+    assert_eq!(
+        browser.send(request).await.status,
+        StatusCode::UNPROCESSABLE_ENTITY
+    );
+}

@@ -1,0 +1,10 @@
+//! The gateway through its front door: HTTP on a real socket, with small stand-ins for the services.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+mod account;
+mod api;
+mod browser;
+mod fakes;
+mod forms;
+mod pages;
+mod sign_in;

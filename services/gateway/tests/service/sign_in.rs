@@ -1,0 +1,350 @@
+//! Signing in, and what stands before it.
+
+use std::time::Duration;
+
+use reqwest::StatusCode;
+use sallyport_chassis::Refusal;
+use sallyport_proto::identity::v1::SessionStage;
+use tonic::Code;
+
+use crate::browser::Gateway;
+use crate::fakes::{LINK, PASSWORD, RECOVERY_CODE};
+
+const ADA: (&str, &str) = ("email", "ada@example.org");
+
+#[tokio::test]
+async fn without_a_session_every_page_leads_to_sign_in_and_back() {
+    let gateway = Gateway::start(false).await;
+    let mut browser = gateway.browser();
+    for path in [
+        "/account",
+        "/users",
+        "/activity",
+        "/code",
+        "/licences",
+        "/domains",
+        "/recovery",
+    ] {
+        let page = browser.open(path).await;
+        assert_eq!(page.status, StatusCode::SEE_OTHER, "{path}");
+        assert!(
+            page.location().starts_with("/sign-in?next="),
+            "{path}: {}",
+            page.location()
+        );
+    }
+    browser.visit("/users?search=a").await;
+    browser
+        .submit("/sign-in", &[ADA, ("password", PASSWORD)])
+        .await;
+    assert_eq!(browser.page.location(), "/users?search=a");
+}
+
+#[tokio::test]
+async fn an_expired_session_says_so_and_its_cookie_goes() {
+    let gateway = Gateway::start(false).await;
+    let mut browser = gateway.browser();
+    browser
+        .cookies
+        .insert("__Host-session".into(), "sps_old".into());
+    let page = browser.visit("/account").await;
+    assert!(page.words().contains("Your session has ended"));
+    assert!(!browser.cookies.contains_key("__Host-session"));
+}
+
+#[tokio::test]
+async fn a_wrong_password_keeps_the_address_and_not_the_password() {
+    let gateway = Gateway::start(false).await;
+    let mut browser = gateway.browser();
+    browser.open("/sign-in").await;
+    let page = browser
+        .submit("/sign-in", &[ADA, ("password", "hunter2hunter2")])
+        .await;
+    assert_eq!(page.status, StatusCode::UNAUTHORIZED);
+    assert_eq!(page.value("email").unwrap(), "ada@example.org");
+    assert!(!page.text.contains("hunter2"));
+    assert!(
+        page.words()
+            .contains("The email or the password is not right.")
+    );
+    let page = browser.submit("/sign-in", &[ADA, ("password", "")]).await;
+    assert_eq!(page.status, StatusCode::UNPROCESSABLE_ENTITY);
+    assert!(
+        page.text.contains("href=\"#password\""),
+        "the summary links to the field"
+    );
+    assert!(page.text.contains("aria-describedby=\"password-error\""));
+    assert_eq!(gateway.fakes.details("SignIn").len(), 1);
+}
+
+#[tokio::test]
+async fn a_delay_is_told_with_its_time() {
+    let gateway = Gateway::start(false).await;
+    let delayed = Refusal::new(Code::ResourceExhausted, "sign_in.delayed")
+        .retry_after(Duration::from_secs(30));
+    gateway.fakes.world().refuse.insert("SignIn", delayed);
+    let mut browser = gateway.browser();
+    browser.open("/sign-in").await;
+    let page = browser.submit("/sign-in", &[ADA, ("password", "x")]).await;
+    assert_eq!(page.status, StatusCode::TOO_MANY_REQUESTS);
+    assert_eq!(page.headers["retry-after"], "30");
+    assert!(page.words().contains("Try again in 30 seconds"));
+}
+
+#[tokio::test]
+async fn password_and_code_sign_in_and_each_step_replaces_the_token() {
+    let gateway = Gateway::start(true).await;
+    let mut browser = gateway.browser();
+    browser.open("/sign-in?next=/activity").await;
+    browser
+        .submit("/sign-in", &[ADA, ("password", PASSWORD)])
+        .await;
+    let first = browser.cookies["__Host-session"].clone();
+    assert_eq!(browser.page.location(), "/code?next=%2Factivity");
+    assert_eq!(gateway.fakes.details("SendSignInCode")[0].len(), 32);
+    let page = browser.follow().await;
+    let words = page.words();
+    assert!(
+        words.contains("••&nbsp;23") && words.contains("KTR"),
+        "{words}"
+    );
+    assert!(!page.text.contains("5550123"), "only the last two digits");
+    assert!(page.text.contains("autocomplete=\"one-time-code\""));
+    assert!(page.text.contains("inputmode=\"numeric\""));
+    let page = browser.submit("/code", &[("code", "000000")]).await;
+    assert_eq!(page.status, StatusCode::UNPROCESSABLE_ENTITY);
+    assert!(page.words().contains("That code is not right."));
+    assert!(
+        !page.text.contains("000000"),
+        "a code is never written back"
+    );
+    let page = browser
+        .submit("/code", &[("code", "0421 37"), ("remember_browser", "1")])
+        .await;
+    assert_eq!(page.location(), "/activity");
+    assert_ne!(browser.cookies["__Host-session"], first);
+    assert_eq!(browser.cookies["__Host-browser"], "spb_browser");
+    assert_eq!(browser.follow().await.status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn tries_are_told_from_the_third_wrong_one_on() {
+    let gateway = Gateway::start(true).await;
+    let mut browser = gateway.browser();
+    browser.open("/sign-in").await;
+    browser
+        .submit("/sign-in", &[ADA, ("password", PASSWORD)])
+        .await;
+    browser.follow().await;
+    for wrong in ["000001", "000002"] {
+        let words = browser.submit("/code", &[("code", wrong)]).await.words();
+        assert!(!words.contains("tries left"), "{words}");
+    }
+    let words = browser.submit("/code", &[("code", "000003")]).await.words();
+    assert!(words.contains("You have 2 tries left"), "{words}");
+}
+
+#[tokio::test]
+async fn a_session_that_awaits_its_code_reaches_no_other_page() {
+    let gateway = Gateway::start(true).await;
+    let mut browser = gateway.browser();
+    let token = gateway.fakes.session(SessionStage::AwaitingSecondFactor);
+    browser.cookies.insert("__Host-session".into(), token);
+    for path in [
+        "/account",
+        "/users",
+        "/users/add",
+        "/activity",
+        "/licences",
+        "/domains",
+    ] {
+        let page = browser.open(path).await;
+        assert!(
+            page.location().starts_with("/code?next="),
+            "{path}: {}",
+            page.location()
+        );
+    }
+    let page = browser.open("/code").await;
+    assert!(
+        page.words().contains("Send me a code"),
+        "no code is under way yet"
+    );
+    browser.submit("/code/send", &[]).await;
+    assert_eq!(gateway.fakes.details("SendSignInCode").len(), 1);
+    assert!(browser.follow().await.words().contains("KTR"));
+}
+
+#[tokio::test]
+async fn a_spent_quota_leaves_the_recovery_code_open() {
+    let gateway = Gateway::start(true).await;
+    let spent =
+        Refusal::new(Code::ResourceExhausted, "sms.quota").retry_after(Duration::from_secs(1_800));
+    gateway.fakes.world().refuse.insert("SendSignInCode", spent);
+    let mut browser = gateway.browser();
+    browser.open("/sign-in").await;
+    browser
+        .submit("/sign-in", &[ADA, ("password", PASSWORD)])
+        .await;
+    let words = browser.follow().await.words();
+    assert!(
+        words.contains("30 minutes") && words.contains("Use a recovery code"),
+        "{words}"
+    );
+    browser.open("/recovery").await;
+    let page = browser
+        .submit("/recovery", &[("recovery_code", "wrong")])
+        .await;
+    assert!(page.words().contains("That recovery code is not right"));
+    browser
+        .submit("/recovery", &[("recovery_code", RECOVERY_CODE)])
+        .await;
+    let words = browser.follow().await.words();
+    assert!(
+        words.contains("You have only 2 recovery codes left"),
+        "{words}"
+    );
+}
+
+#[tokio::test]
+async fn resend_tells_when_it_is_too_early() {
+    let gateway = Gateway::start(true).await;
+    let mut browser = gateway.browser();
+    browser.open("/sign-in").await;
+    browser
+        .submit("/sign-in", &[ADA, ("password", PASSWORD)])
+        .await;
+    browser.follow().await;
+    let early = Refusal::new(Code::ResourceExhausted, "code.resend_too_early")
+        .retry_after(Duration::from_secs(42));
+    gateway.fakes.world().refuse.insert("ResendCode", early);
+    browser.submit("/code/resend", &[]).await;
+    assert!(
+        browser
+            .follow()
+            .await
+            .words()
+            .contains("again in 42 seconds")
+    );
+    browser.submit("/code/resend", &[]).await;
+    assert!(
+        browser
+            .follow()
+            .await
+            .words()
+            .contains("Either message works")
+    );
+}
+
+#[tokio::test]
+async fn the_state_of_the_message_is_framed_and_streamed() {
+    let gateway = Gateway::start(true).await;
+    let mut browser = gateway.browser();
+    browser.open("/sign-in").await;
+    browser
+        .submit("/sign-in", &[ADA, ("password", PASSWORD)])
+        .await;
+    let page = browser.open("/code/state").await;
+    assert!(page.text.contains("http-equiv=\"refresh\""));
+    assert!(page.words().contains("The message is with the carrier."));
+    let page = browser.open("/code/events").await;
+    assert_eq!(page.headers["content-type"], "text/event-stream");
+    let events: Vec<_> = page
+        .text
+        .lines()
+        .filter(|l| l.starts_with("event:"))
+        .collect();
+    assert_eq!(events, ["event: state", "event: state", "event: end"]);
+    assert!(page.text.contains("delivered to your phone"));
+    assert!(!page.text.contains("5550123"));
+}
+
+#[tokio::test]
+async fn signing_out_ends_the_session() {
+    let gateway = Gateway::start(false).await;
+    let mut browser = gateway.signed_in();
+    browser.open("/account").await;
+    browser.submit("/sign-out", &[]).await;
+    assert!(
+        browser
+            .follow()
+            .await
+            .words()
+            .contains("You are signed out.")
+    );
+    assert!(!browser.cookies.contains_key("__Host-session"));
+    assert!(gateway.fakes.world().sessions.is_empty());
+}
+
+#[tokio::test]
+async fn an_invitation_sets_a_password_in_the_persons_language_and_signs_nobody_in() {
+    let gateway = Gateway::start(false).await;
+    let mut browser = gateway.browser();
+    let path = format!("/link/{LINK}");
+    let page = browser.open(&path).await;
+    assert!(page.text.contains("lang=\"fr-CA\"") && page.words().contains("Bienvenue"));
+    let page = browser
+        .submit(&path, &[("password", "court"), ("password_again", "autre")])
+        .await;
+    assert!(page.words().contains("Les deux mots de passe diffèrent."));
+    let page = browser
+        .submit(&path, &[("password", "court"), ("password_again", "court")])
+        .await;
+    assert!(
+        page.words().contains("au moins 15 caractères"),
+        "{}",
+        page.words()
+    );
+    let long = "quatre mots bien choisis";
+    browser
+        .submit(&path, &[("password", long), ("password_again", long)])
+        .await;
+    assert_eq!(browser.page.location(), "/sign-in?done=password");
+    assert!(!browser.cookies.contains_key("__Host-session"));
+    let page = browser.open("/link/spl_bad").await;
+    assert_eq!(page.status, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn a_forgotten_password_gives_the_same_answer_for_every_address() {
+    let gateway = Gateway::start(false).await;
+    let mut browser = gateway.browser();
+    let mut pages = Vec::new();
+    for email in ["ada@example.org", "nobody@example.org"] {
+        browser.open("/forgot").await;
+        browser.submit("/forgot", &[("email", email)]).await;
+        pages.push(browser.follow().await.words());
+    }
+    assert_eq!(pages[0], pages[1]);
+    assert!(pages[0].contains("If we know this address"));
+}
+
+#[tokio::test]
+async fn address_browser_and_request_id_travel_to_the_services() {
+    let gateway = Gateway::start(true).await;
+    let mut browser = gateway.browser();
+    browser.open("/sign-in").await;
+    let request = browser
+        .form("/sign-in", &[ADA, ("password", PASSWORD)])
+        .header("user-agent", "Firefox/150")
+        .header("x-forwarded-for", "203.0.113.9");
+    let id = browser.send(request).await.headers["x-request-id"]
+        .to_str()
+        .unwrap()
+        .to_owned();
+    let world = gateway.fakes.world();
+    let call = world.calls.iter().find(|c| c.rpc == "SignIn").unwrap();
+    assert_eq!(
+        call.metadata["x-client-ip"], "127.0.0.1",
+        "the socket, as no proxy is trusted"
+    );
+    assert_eq!(call.metadata["x-user-agent"], "Firefox/150");
+    assert_eq!(call.metadata["x-request-id"], id);
+    assert!(!call.metadata.contains_key("authorization"));
+    let send = world
+        .calls
+        .iter()
+        .find(|c| c.rpc == "SendSignInCode")
+        .unwrap();
+    assert!(send.metadata["authorization"].starts_with("Bearer sps_"));
+}
