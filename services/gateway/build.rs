@@ -68,7 +68,10 @@ fn texts(key: &str, entry: &toml::Value) -> [String; 2] {
     }
     LANGUAGES.map(|language| {
         let text = table.get(language).and_then(|t| t.as_str()).unwrap_or("");
-        assert!(!text.trim().is_empty(), "words.toml: {key} lacks {language}");
+        assert!(
+            !text.trim().is_empty(),
+            "words.toml: {key} lacks {language}"
+        );
         text.to_owned()
     })
 }
