@@ -1,5 +1,7 @@
 //! What every queue owes, over SQLite and over a real RabbitMQ; then what each owes alone.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
