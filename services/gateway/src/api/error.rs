@@ -8,6 +8,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use serde::Serialize;
+use utoipa::openapi::{self, Content, Ref, RefOr, ResponseBuilder};
 use utoipa::{IntoResponses, ToSchema};
 
 use crate::problem::Problem;
@@ -48,37 +49,36 @@ pub(crate) struct FieldError {
     pub reason: String,
 }
 
-/// The errors that any operation may give.
-#[derive(IntoResponses)]
-#[allow(
-    dead_code,
-    reason = "read by the derive alone: it is the document's list of errors"
-)]
-pub(crate) enum Errors {
-    /// No session, or it has ended.
-    #[response(status = 401)]
-    Unauthenticated(ErrorBody),
-    /// Not permitted, or the second step is missing.
-    #[response(status = 403)]
-    Denied(ErrorBody),
-    /// What was named is not there.
-    #[response(status = 404)]
-    NotFound(ErrorBody),
-    /// Something else has to be done first, or was done meanwhile.
-    #[response(status = 409)]
-    Conflict(ErrorBody),
-    /// A field is wrong.
-    #[response(status = 422)]
-    Invalid(ErrorBody),
-    /// Too often; `Retry-After` says when again.
-    #[response(status = 429)]
-    TooOften(ErrorBody),
-    /// Our trouble.
-    #[response(status = 500)]
-    Internal(ErrorBody),
-    /// Our trouble, for now.
-    #[response(status = 503)]
-    Unavailable(ErrorBody),
+/// The errors that any operation may give, for the document.
+pub(crate) struct Errors;
+
+const STATUSES: [(&str, &str); 8] = [
+    ("401", "No session, or it has ended"),
+    ("403", "Not permitted, or the second step is missing"),
+    ("404", "What was named is not there"),
+    (
+        "409",
+        "Something else has to be done first, or was done meanwhile",
+    ),
+    ("422", "A field is wrong"),
+    ("429", "Too often; Retry-After says when again"),
+    ("500", "Our trouble"),
+    ("503", "Our trouble, for now"),
+];
+
+impl IntoResponses for Errors {
+    fn responses() -> BTreeMap<String, RefOr<openapi::Response>> {
+        let body = || Content::new(Some(Ref::from_schema_name("ErrorBody")));
+        STATUSES
+            .into_iter()
+            .map(|(status, description)| {
+                let response = ResponseBuilder::new()
+                    .description(description)
+                    .content("application/json", body());
+                (status.to_owned(), RefOr::T(response.build()))
+            })
+            .collect()
+    }
 }
 
 /// Writes problems as JSON.
