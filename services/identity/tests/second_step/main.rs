@@ -1,5 +1,7 @@
 //! The second step through identity's front door, on SQLite and on PostgreSQL.
 
+#![allow(clippy::unwrap_used, reason = "a test that meets an error ends")]
+
 /// Runs each test on both databases.
 macro_rules! on_both_databases {
     ($($test:ident),+ $(,)?) => {
