@@ -49,7 +49,6 @@ check: ## Format, lints, licences, protos: everything but the tests
 test: ## All tests, with real servers and a browser
 	@$(LOCAL)/require.sh build test servers browser clients
 	cd tests/clients/typescript && npm run --silent build
-	cargo build --quiet --workspace --bins
 	cargo nextest run --workspace
 
 .PHONY: ci

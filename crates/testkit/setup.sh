@@ -6,4 +6,6 @@ if [ -x "$program" ] &&
     [ -z "$(find crates/testkit/src crates/testkit/Cargo.toml -newer "$program" -print -quit)" ]; then
     exec "$program" nextest-setup
 fi
-exec cargo run --quiet --package sallyport-testkit --bin testkit-servers -- nextest-setup
+# The features of the whole workspace, or every later build would find other ones and start anew.
+cargo build --quiet --workspace --bin testkit-servers
+exec "$program" nextest-setup

@@ -1,6 +1,9 @@
 //! The journey of a new user in a real browser, on both stacks, in English and French, with and
 //! without JavaScript. Codes are read from the SMS that arrived.
 
+// The journey is one long chain of awaits.
+#![recursion_limit = "256"]
+
 mod portal;
 
 use anyhow::{Context, Result};

@@ -21,6 +21,7 @@ On stdout: one JSON line with the ports. On stderr: what happens.
   GET /health                          200 while both sides listen
   GET /messages?to=%2B33601020304      what arrived there, oldest first
       &wait=SECONDS&after=N            and wait until there are more than N
+  PUT /holding?on=true|false           take messages and never answer them
 `;
 
 /** Ends the program with a sentence: a usage error is 2, a failure is 1. */
@@ -153,6 +154,8 @@ function receive(pdu, id) {
 
 const bound = new Set();
 let toThrottle = options.throttle;
+/** While true, messages are taken and never answered. */
+let holding = false;
 
 /** YYMMDDhhmm, as in a receipt (SMPP 3.4, appendix B). */
 const stamp = (date) => date.toISOString().replace(/\D/g, "").slice(2, 12);
@@ -191,6 +194,10 @@ function submit(session, pdu) {
   lastId += 1;
   const id = String(lastId).padStart(10, "0");
   receive(pdu, id);
+  if (holding) {
+    log(`answer to ${id} is held back`);
+    return;
+  }
   const sent = session.send(pdu.response({ message_id: id }));
   // Registered delivery (5.2.17): 1 asks for success and failure, 3 for success alone.
   const wanted = (pdu.registered_delivery & 3) === 1 || (pdu.registered_delivery & 3) === 3;
@@ -261,10 +268,14 @@ function listMessages(query, response) {
 
 const http = createServer((request, response) => {
   const { pathname, searchParams } = new URL(request.url, "http://loopback");
-  if (request.method !== "GET") return answer(response, 405, { error: "GET only" });
+  if (request.method === "PUT" && pathname === "/holding") {
+    holding = searchParams.get("on") === "true";
+    return answer(response, 200, { holding });
+  }
+  if (request.method !== "GET") return answer(response, 405, { error: "GET, or PUT /holding" });
   if (pathname === "/health") return answer(response, 200, { bound: bound.size, messages: messages.length });
   if (pathname === "/messages") return listMessages(searchParams, response);
-  return answer(response, 404, { error: "there is /health and /messages" });
+  return answer(response, 404, { error: "there is /health, /messages and /holding" });
 });
 
 // ---- start and stop -------------------------------------------------------------------------

@@ -134,7 +134,7 @@ impl ForeignSmsc {
     }
 
     async fn query(&self, query: &[(&str, &str)]) -> anyhow::Result<Vec<SmscMessage>> {
-        let mut url = url::Url::parse(&self.http_url("/messages"))?;
+        let mut url = url::Url::parse(&self.url("/messages"))?;
         url.query_pairs_mut().extend_pairs(query);
         let answer = self
             .client
@@ -145,7 +145,15 @@ impl ForeignSmsc {
         Ok(answer.error_for_status()?.json().await?)
     }
 
-    fn http_url(&self, path: &str) -> String {
+    /// While true, the carrier takes messages and never answers them.
+    pub async fn hold_answers(&self, on: bool) -> anyhow::Result<()> {
+        let url = self.url(&format!("/holding?on={on}"));
+        self.client.put(url).send().await?.error_for_status()?;
+        Ok(())
+    }
+
+    /// An address of the carrier's HTTP side, for programs that read messages themselves.
+    pub fn url(&self, path: &str) -> String {
         format!("http://127.0.0.1:{}{path}", self.http.number())
     }
 
@@ -165,7 +173,7 @@ impl ForeignSmsc {
     }
 
     async fn ready(&mut self, mut server: Supervised) -> anyhow::Result<()> {
-        let health = self.http_url("/health");
+        let health = self.url("/health");
         server
             .until("it listened", || async {
                 self.client.get(&health).send().await?.error_for_status()?;

@@ -2,9 +2,14 @@
 //! password: its administrator gets a one-time link.
 
 use anyhow::Result;
+use sallyport_chassis::Clock;
 use sallyport_chassis::channel::Outgoing;
+use sallyport_chassis::clock::to_proto;
 use sallyport_proto::admin::v1::organisation_service_client::OrganisationServiceClient;
 use sallyport_proto::admin::v1::{CreateOrganisationRequest, ListOrganisationsRequest};
+
+/// How long the first plan lasts.
+const PLAN_LIFE: jiff::SignedDuration = jiff::SignedDuration::from_hours(365 * 24);
 
 /// Who was invited.
 #[derive(Debug)]
@@ -16,7 +21,10 @@ pub struct FirstAdministrator {
 }
 
 /// `None` where an organisation exists already.
-pub(crate) async fn make(operator: Outgoing) -> Result<Option<FirstAdministrator>> {
+pub(crate) async fn make(
+    operator: Outgoing,
+    clock: &dyn Clock,
+) -> Result<Option<FirstAdministrator>> {
     let mut organisations = OrganisationServiceClient::new(operator);
     let known = organisations.list_organisations(ListOrganisationsRequest {}).await?.into_inner();
     if !known.organisations.is_empty() {
@@ -33,7 +41,7 @@ pub(crate) async fn make(operator: Outgoing) -> Result<Option<FirstAdministrator
             time_zone: "America/Toronto".to_owned(),
             plan: "Standard".to_owned(),
             seats: 25,
-            plan_expires_at: None,
+            plan_expires_at: Some(to_proto(clock.now() + PLAN_LIFE)),
             idempotency_key: "first-start".to_owned(),
         })
         .await?

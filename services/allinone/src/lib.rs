@@ -33,6 +33,7 @@ pub struct Wiring {
 pub struct System {
     tasks: Supervisor,
     operator: sallyport_chassis::channel::Outgoing,
+    clock: Arc<dyn Clock>,
 }
 
 /// Puts the services together and starts them.
@@ -96,7 +97,7 @@ pub async fn start(config: &Config, wiring: Wiring, stop: CancellationToken) -> 
             config.gateway(),
             gateway::Wiring {
                 http: wiring.http,
-                clock,
+                clock: clock.clone(),
                 identity: identity.channel(Peer::service("gateway")),
                 otp: otp.channel(Peer::service("gateway")),
                 admin: admin.channel(Peer::service("gateway")),
@@ -104,13 +105,14 @@ pub async fn start(config: &Config, wiring: Wiring, stop: CancellationToken) -> 
             stop,
         ),
     );
-    Ok(System { tasks, operator: admin.channel(Peer::Operator("first-start".to_owned())) })
+    let operator = admin.channel(Peer::Operator("first-start".to_owned()));
+    Ok(System { tasks, operator, clock })
 }
 
 impl System {
     /// Makes the first organisation where there is none, and invites its administrator.
     pub async fn first_administrator(&self) -> Result<Option<FirstAdministrator>> {
-        first_start::make(self.operator.clone()).await
+        first_start::make(self.operator.clone(), self.clock.as_ref()).await
     }
 
     /// Waits until it is stopped, or a service fails.

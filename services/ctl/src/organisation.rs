@@ -4,8 +4,10 @@ use std::path::PathBuf;
 
 use anyhow::{Result, bail};
 use clap::{Args, Subcommand};
+use jiff::tz::TimeZone;
 use sallyport_chassis::Refusal;
 use sallyport_chassis::channel::{Outgoing, connect, connect_unix};
+use sallyport_chassis::clock::to_proto;
 use sallyport_chassis::config::{PeerConfig, TlsConfig};
 use sallyport_proto::admin::v1::organisation_service_client::OrganisationServiceClient;
 use sallyport_proto::admin::v1::{CreateOrganisationRequest, ListOrganisationsRequest};
@@ -73,6 +75,9 @@ pub(crate) struct Create {
     /// Seats purchased.
     #[arg(long, default_value_t = 5)]
     seats: u32,
+    /// The day (UTC) on which the plan ends, e.g. 2027-12-31; without it, it does not end.
+    #[arg(long)]
+    plan_expires: Option<jiff::civil::Date>,
     /// The portal's address, with which the link is printed.
     #[arg(long, default_value = "http://localhost:8080")]
     portal: String,
@@ -121,7 +126,11 @@ pub(crate) async fn run(command: OrgCommand, form: Form) -> Result<()> {
                     time_zone: create.time_zone,
                     plan: create.plan,
                     seats: create.seats,
-                    plan_expires_at: None,
+                    plan_expires_at: create
+                        .plan_expires
+                        .map(|day| day.to_zoned(TimeZone::UTC))
+                        .transpose()?
+                        .map(|midnight| to_proto(midnight.timestamp())),
                     idempotency_key: create.idempotency_key,
                 })
                 .await

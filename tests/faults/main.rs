@@ -1,0 +1,261 @@
+//! Real processes and servers, killed and stopped in the midst of the journey: a clear error while
+//! something is away, recovery without a restart of ours, no message lost, no double that is not
+//! counted as doubt.
+
+use anyhow::{Context, Result, ensure};
+use sallyport_chassis::channel::{Outgoing, connect};
+use sallyport_chassis::config::{PeerConfig, TlsConfig};
+use sallyport_chassis::{Refusal, Secret};
+use sallyport_proto::identity::v1::code_service_client::CodeServiceClient;
+use sallyport_proto::identity::v1::password_service_client::PasswordServiceClient;
+use sallyport_proto::identity::v1::sign_in_service_client::SignInServiceClient;
+use sallyport_proto::identity::v1::two_factor_service_client::TwoFactorServiceClient;
+use sallyport_proto::identity::v1::{
+    EnableTwoFactorRequest, GetChallengeRequest, MessageState, SendSignInCodeRequest,
+    SessionStage, SetPasswordByLinkRequest, SignInRequest, VerifyCodeRequest,
+};
+use sallyport_tests::code_in;
+use sallyport_tests::processes::{Invited, Processes};
+use tonic::{Code, Request, Status};
+
+const PASSWORD: &str = "granite otter walks 47 bridges";
+const NUMBER: &str = "+33612345678";
+
+/// A person behind "the internal gateway", over mutual TLS.
+struct Visitor {
+    wire: Outgoing,
+    email: String,
+    token: Secret,
+}
+
+impl Visitor {
+    fn new(processes: &Processes, user: &Invited) -> Result<Self> {
+        let wire = connect(&PeerConfig {
+            url: format!("https://{}", processes.identity_address()),
+            tls: Some(TlsConfig {
+                cert_file: processes.certificate("gateway.pem"),
+                key_file: processes.certificate("gateway.key"),
+                ca_file: processes.certificate("ca.pem"),
+            }),
+        })?;
+        Ok(Self { wire, email: user.email.clone(), token: Secret::default() })
+    }
+
+    fn ask<T>(&self, message: T) -> Request<T> {
+        let mut request = Request::new(message);
+        if !self.token.is_empty() {
+            let bearer = format!("Bearer {}", self.token.expose());
+            request.metadata_mut().insert("authorization", bearer.parse().expect("a header"));
+        }
+        request.metadata_mut().insert("x-client-ip", "192.0.2.7".parse().expect("a header"));
+        request
+    }
+
+    async fn sign_in(&mut self) -> Result<SessionStage, Status> {
+        self.token = Secret::default();
+        let request = SignInRequest {
+            email: self.email.clone(),
+            password: PASSWORD.to_owned(),
+            browser_token: String::new(),
+        };
+        let answer = SignInServiceClient::new(self.wire.clone()).sign_in(self.ask(request)).await?;
+        let answer = answer.into_inner();
+        self.token = Secret::new(answer.session_token.clone());
+        Ok(answer.stage())
+    }
+
+    async fn send_code(&self, key: &str) -> Result<(), Status> {
+        let request = SendSignInCodeRequest { idempotency_key: key.to_owned() };
+        CodeServiceClient::new(self.wire.clone())
+            .send_sign_in_code(self.ask(request))
+            .await
+            .map(drop)
+    }
+
+    async fn verify(&mut self, code: &str) -> Result<(), Status> {
+        let request = VerifyCodeRequest { code: code.to_owned(), remember_browser: false };
+        let answer =
+            CodeServiceClient::new(self.wire.clone()).verify_code(self.ask(request)).await?;
+        self.token = Secret::new(answer.into_inner().session_token);
+        Ok(())
+    }
+
+    async fn message_state(&self) -> Result<MessageState, Status> {
+        let answer = CodeServiceClient::new(self.wire.clone())
+            .get_challenge(self.ask(GetChallengeRequest {}))
+            .await?
+            .into_inner();
+        Ok(answer.challenge.map_or(MessageState::Unspecified, |c| c.message_state()))
+    }
+
+    /// Sets the password, signs in, and confirms the number by the code that arrived.
+    async fn enrol(&mut self, processes: &Processes, user: &Invited) -> Result<()> {
+        PasswordServiceClient::new(self.wire.clone())
+            .set_password_by_link(self.ask(SetPasswordByLinkRequest {
+                link_token: user.link_token.clone(),
+                password: PASSWORD.to_owned(),
+            }))
+            .await?;
+        ensure!(self.sign_in().await? == SessionStage::SignedIn);
+        TwoFactorServiceClient::new(self.wire.clone())
+            .enable_two_factor(self.ask(EnableTwoFactorRequest {
+                number: NUMBER.to_owned(),
+                idempotency_key: "enrolment-1".to_owned(),
+            }))
+            .await?;
+        let code = last_code(processes, 1).await?;
+        self.verify(&code).await?;
+        Ok(())
+    }
+}
+
+/// The code in the newest message once the carrier has `count`.
+async fn last_code(processes: &Processes, count: usize) -> Result<String> {
+    let messages = processes.smsc.wait_for(NUMBER, count).await?;
+    code_in(&messages.last().context("no message")?.text)
+}
+
+/// The call failed as our trouble, clearly: UNAVAILABLE, and no reason that a person could act on.
+fn unavailable(result: Result<impl Sized, Status>, what: &str) -> Result<()> {
+    match result {
+        Ok(_) => anyhow::bail!("{what} went through"),
+        Err(status) => {
+            ensure!(
+                status.code() == Code::Unavailable && Refusal::from_status(&status).is_none(),
+                "{what}: {status:?}"
+            );
+            Ok(())
+        }
+    }
+}
+
+/// Repeats a call while it is answered UNAVAILABLE, as a caller would after an outage, at most for a
+/// minute; any other refusal is the test's failure.
+async fn recovered<T>(mut call: impl AsyncFnMut() -> Result<T, Status>) -> Result<T> {
+    let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(60);
+    let mut pace = tokio::time::interval(std::time::Duration::from_millis(200));
+    loop {
+        pace.tick().await;
+        match call().await {
+            Ok(value) => return Ok(value),
+            Err(status) if status.code() == Code::Unavailable => {
+                ensure!(tokio::time::Instant::now() < deadline, "did not recover: {status:?}");
+            }
+            Err(status) => return Err(status.into()),
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn servers_away_and_back_during_the_journey() -> Result<()> {
+    // The hour's quota must hold every message of this test.
+    let settings = [("OTP__LIMITS__NUMBER__PER_HOUR", "10"), ("OTP__LIMITS__USER__PER_HOUR", "15")];
+    let mut processes = Processes::start(&settings).await?;
+    let user = processes.organisation("outages", "admin@outages.example").await?;
+    let mut visitor = Visitor::new(&processes, &user)?;
+    visitor.enrol(&processes, &user).await?;
+    let mut sent = 1;
+
+    // RabbitMQ away: the code cannot be queued, and the caller is told so. With the same key after
+    // the outage, it is sent once.
+    visitor.sign_in().await?;
+    processes.rabbitmq.stop().await?;
+    unavailable(visitor.send_code("broker-away-1").await, "sending without the broker")?;
+    processes.rabbitmq.start_again().await?;
+    recovered(async || visitor.send_code("broker-away-1").await).await?;
+    sent += 1;
+    let code = last_code(&processes, sent).await?;
+    visitor.verify(&code).await?;
+
+    // Redis away: nothing is sent, and no attempt is allowed.
+    visitor.sign_in().await?;
+    visitor.send_code("store-away-1").await?;
+    sent += 1;
+    let code = last_code(&processes, sent).await?;
+    processes.redis.stop().await?;
+    unavailable(visitor.verify(&code).await, "verifying without the store")?;
+    processes.redis.start_again().await?;
+    let mut again = None;
+    recovered(async || {
+        again = Some(visitor.verify(&code).await);
+        match &again {
+            Some(Err(status)) if status.code() == Code::Unavailable => Err(status.clone()),
+            _ => Ok(()),
+        }
+    })
+    .await?;
+    // The append-only file brought the challenge back: the code still works, once.
+    again.context("not tried")??;
+
+    // PostgreSQL away: no sign-in, and no attempt is allowed.
+    visitor.sign_in().await?;
+    visitor.send_code("database-away-1").await?;
+    sent += 1;
+    let code = last_code(&processes, sent).await?;
+    processes.postgres.stop().await?;
+    unavailable(visitor.verify(&code).await, "verifying without the database")?;
+    let token = visitor.token.clone();
+    unavailable(visitor.sign_in().await, "signing in without the database")?;
+    visitor.token = token;
+    processes.postgres.start_again().await?;
+    let mut verified = Ok(());
+    recovered(async || {
+        verified = visitor.verify(&code).await;
+        match &verified {
+            Err(status) if status.code() == Code::Unavailable => Err(status.clone()),
+            _ => Ok(()),
+        }
+    })
+    .await?;
+    verified?;
+
+    // Nothing was lost and nothing came twice.
+    let messages = processes.smsc.messages(NUMBER).await?;
+    ensure!(messages.len() == sent, "{} messages arrived, {sent} were sent", messages.len());
+    for (name, process) in [
+        ("identity", &mut processes.identity),
+        ("otp-api", &mut processes.otp_api),
+        ("account-admin", &mut processes.account_admin),
+        ("gateway", &mut processes.gateway),
+        ("sms-dispatcher", &mut processes.dispatchers[0]),
+    ] {
+        ensure!(process.ended()?.is_none(), "{name} ended: {}", process.log()?);
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn dispatcher_killed_between_accept_and_submit() -> Result<()> {
+    let mut processes = Processes::start(&[]).await?;
+    let user = processes.organisation("killed", "admin@killed.example").await?;
+    let mut visitor = Visitor::new(&processes, &user)?;
+    visitor.enrol(&processes, &user).await?;
+
+    // Killed before it took the message: the message waits and is sent once by the next one.
+    processes.dispatchers[0].kill9().await?;
+    visitor.sign_in().await?;
+    visitor.send_code("killed-before-1").await?;
+    ensure!(visitor.message_state().await? == MessageState::Queued);
+    processes.dispatchers[0].start_again().await?;
+    let code = last_code(&processes, 2).await?;
+    visitor.verify(&code).await?;
+
+    // Killed while the carrier holds back its answer: the message has arrived, nobody knows. It is
+    // not sent again on the only route, and the reader is told that the outcome is unknown.
+    processes.smsc.hold_answers(true).await?;
+    visitor.sign_in().await?;
+    visitor.send_code("killed-midway-1").await?;
+    processes.smsc.wait_for(NUMBER, 3).await?;
+    processes.dispatchers[0].kill9().await?;
+    processes.smsc.hold_answers(false).await?;
+    processes.dispatchers[0].start_again().await?;
+    recovered(async || match visitor.message_state().await? {
+        MessageState::OutcomeUnknown => Ok(()),
+        state => Err(Status::unavailable(format!("still {state:?}"))),
+    })
+    .await?;
+    let messages = processes.smsc.messages(NUMBER).await?;
+    ensure!(messages.len() == 3, "{} messages arrived", messages.len());
+    visitor.verify(&code_in(&messages[2].text)?).await?;
+    Ok(())
+}
