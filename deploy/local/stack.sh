@@ -143,7 +143,6 @@ service() { # NAME BINARY: with its own environment, certificate and log
                 export SALLYPORT__LISTEN__ADDRESS=127.0.0.1:$admin_port
                 export SALLYPORT__DATABASE__URL=postgres://sallyport@127.0.0.1:$postgres_port/sallyport
                 peer IDENTITY $identity_port
-                peer OTP_API $otp_port
                 ;;
             otp-api | dispatcher-*)
                 export SALLYPORT__CHALLENGES__URL=redis://127.0.0.1:$redis_port/0
@@ -210,11 +209,17 @@ up() {
     say "Portal              $portal/sign-in"
     say "SMS that were sent  http://localhost:$smsc_http_port/messages"
     say "Mail inbox          $portal/dev/inbox"
-    if [[ ! -e $root/first-link ]]; then
-        "$bin/sallyportctl" org create --url "https://localhost:$admin_port" \
-            --cert "$root/certs/operator.pem" --key "$root/certs/operator.key" --ca "$root/certs/ca.pem" \
-            --name Example --email admin@example.com --first-name First --last-name Administrator \
-            --plan Standard --seats 25 --portal "$portal" --idempotency-key first-start >"$root/first-link"
+    if [[ ! -s $root/first-link ]]; then
+        # A one-time link: for this user's eyes, and kept only once it is made.
+        (
+            umask 077
+            "$bin/sallyportctl" org create --url "https://localhost:$admin_port" \
+                --cert "$root/certs/operator.pem" --key "$root/certs/operator.key" --ca "$root/certs/ca.pem" \
+                --name Example --email admin@example.com --first-name First --last-name Administrator \
+                --plan Standard --seats 25 --plan-expires "$(date -u -d '+1 year' +%F)" \
+                --portal "$portal" --idempotency-key first-start >"$root/first-link.new"
+            mv "$root/first-link.new" "$root/first-link"
+        )
     fi
     cat "$root/first-link"
     say "Stop with: make down"

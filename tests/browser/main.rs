@@ -65,7 +65,11 @@ async fn journey_on_real_servers_with_script() -> Result<()> {
 async fn journey(run: Run) -> Result<()> {
     let system = System::start(run.kind).await?;
     let browser = Browser::start(BrowserOptions {
-        languages: if run.french { "fr-CA,fr".into() } else { "en-CA,en".into() },
+        languages: if run.french {
+            "fr-CA,fr".into()
+        } else {
+            "en-CA,en".into()
+        },
         window: run.window,
         javascript: run.javascript,
     })
@@ -89,18 +93,31 @@ async fn first_password(portal: &Portal, system: &System) -> Result<()> {
     portal.fill("password", "password").await?;
     portal.fill("password_again", "password").await?;
     portal.click("main form button.primary").await?;
-    assert!(portal.has("#password-error").await?, "a common password is refused at the field");
-    assert_eq!(portal.value("password").await?, "", "a password is never given back");
+    assert!(
+        portal.has("#password-error").await?,
+        "a common password is refused at the field"
+    );
+    assert_eq!(
+        portal.value("password").await?,
+        "",
+        "a password is never given back"
+    );
     portal.fill("password", PASSWORD).await?;
     portal.fill("password_again", PASSWORD).await?;
     portal.click("main form button.primary").await?;
     portal.at("/sign-in").await?;
     portal.picture("02-sign-in").await?;
 
-    portal.sign_in(&system.admin_email, "this is not the password").await?;
+    portal
+        .sign_in(&system.admin_email, "this is not the password")
+        .await?;
     portal.at("/sign-in").await?;
     assert!(portal.has("[role=alert]").await?);
-    assert_eq!(portal.value("email").await?, system.admin_email, "what was typed survives");
+    assert_eq!(
+        portal.value("email").await?,
+        system.admin_email,
+        "what was typed survives"
+    );
     portal.picture("03-sign-in-refused").await?;
     portal.sign_in(&system.admin_email, PASSWORD).await?;
     portal.at("/account").await
@@ -117,7 +134,10 @@ async fn number_without_country_is_refused(
         text("Security", "Sécurité"),
         text("Usage", "Utilisation"),
     ] {
-        assert!(portal.texts("h2").await?.iter().any(|h| h == block), "block {block}");
+        assert!(
+            portal.texts("h2").await?.iter().any(|h| h == block),
+            "block {block}"
+        );
     }
     assert!(
         portal.text("label.tick").await?.contains(text(
@@ -131,12 +151,26 @@ async fn number_without_country_is_refused(
     portal.fill("mobile_number", TYPED).await?;
     portal.click("#two_factor").await?;
     portal.click("form#account .save button").await?;
-    assert!(portal.has("#country-error").await?, "the field says that a country is missing");
-    assert_eq!(portal.value("mobile_number").await?, TYPED, "what was typed survives");
+    assert!(
+        portal.has("#country-error").await?,
+        "the field says that a country is missing"
+    );
+    assert_eq!(
+        portal.value("mobile_number").await?,
+        TYPED,
+        "what was typed survives"
+    );
     portal.picture("05-country-required").await?;
     portal.open("/account").await?;
-    assert_ne!(portal.value("first_name").await?, "Changed", "nothing was stored");
-    assert!(!portal.ticked("two_factor").await?, "the box stays unticked");
+    assert_ne!(
+        portal.value("first_name").await?,
+        "Changed",
+        "nothing was stored"
+    );
+    assert!(
+        !portal.ticked("two_factor").await?,
+        "the box stays unticked"
+    );
     Ok(())
 }
 
@@ -159,8 +193,15 @@ async fn enrol(
 
     // Leaving the page drops the pending state; the code that was sent is worth nothing now.
     portal.open("/account").await?;
-    assert_eq!(portal.value("first_name").await?, "Ada", "the other fields were stored");
-    assert!(!portal.ticked("two_factor").await?, "two-factor authentication is not on");
+    assert_eq!(
+        portal.value("first_name").await?,
+        "Ada",
+        "the other fields were stored"
+    );
+    assert!(
+        !portal.ticked("two_factor").await?,
+        "two-factor authentication is not on"
+    );
     system.clock.advance(jiff::Span::new().seconds(61));
 
     portal.click("#two_factor").await?;
@@ -169,23 +210,42 @@ async fn enrol(
     portal.at("/code").await?;
     let sms = system.sms(NUMBER, 2).await?.remove(1);
     let reference = portal.text(".reference").await?;
-    assert!(sms.contains(&reference), "page and message show the same reference");
-    assert_eq!(portal.text(".ending").await?.trim_start_matches(['•', '\u{a0}', ' ']), "78");
+    assert!(
+        sms.contains(&reference),
+        "page and message show the same reference"
+    );
+    assert_eq!(
+        portal
+            .text(".ending")
+            .await?
+            .trim_start_matches(['•', '\u{a0}', ' ']),
+        "78"
+    );
     let (old, code) = (code_in(&dropped)?, code_in(&sms)?);
     if old != code {
         portal.give_code(&old).await?;
         portal.at("/code").await?;
-        assert!(portal.has("#code-error").await?, "the code of the dropped enrolment is wrong");
+        assert!(
+            portal.has("#code-error").await?,
+            "the code of the dropped enrolment is wrong"
+        );
     }
     portal.give_code(&code).await?;
     let codes = portal.texts("#codes li").await?;
     assert_eq!(codes.len(), 10, "ten recovery codes are shown");
     portal.picture("07-recovery-codes").await?;
     portal.open("/account").await?;
-    assert!(portal.ticked("two_factor").await?, "two-factor authentication is on");
+    assert!(
+        portal.ticked("two_factor").await?,
+        "two-factor authentication is on"
+    );
     assert!(!portal.has("#codes").await?);
     let shown = text("+33 6 12 34 56 78", "+33 6 12 34 56 78");
-    assert_eq!(portal.value("mobile_number").await?, shown, "the number as it is dialled");
+    assert_eq!(
+        portal.value("mobile_number").await?,
+        shown,
+        "the number as it is dialled"
+    );
     portal.picture("08-account-two-factor-on").await?;
     Ok(codes)
 }
@@ -205,7 +265,9 @@ async fn sign_in_with_code(
     portal.at("/code").await?;
     let sms = system.sms(NUMBER, 3).await?.remove(2);
     if portal.has("#state-text").await? && system.kind() == Kind::Real {
-        portal.wait_for_text("#state-text", text("Delivered", "Livré")).await?;
+        portal
+            .wait_for_text("#state-text", text("Delivered", "Livré"))
+            .await?;
     }
     portal.picture("09-code-sign-in").await?;
     portal.click("#resend").await.ok();
@@ -230,7 +292,11 @@ async fn wrong_used_and_ended_codes(portal: &Portal, system: &System) -> Result<
     portal.fill("code", "12345").await?;
     portal.click("#code-form button.primary").await?;
     assert!(portal.has("#code-error").await?, "five digits are no code");
-    let wrong = if used == code { "000000" } else { used.as_str() };
+    let wrong = if used == code {
+        "000000"
+    } else {
+        used.as_str()
+    };
     for _ in 0..4 {
         portal.give_code(wrong).await?;
         portal.at("/code").await?;
@@ -248,7 +314,9 @@ async fn recovery_code(portal: &Portal, system: &System, code: &str) -> Result<(
     portal.sign_in(&system.admin_email, PASSWORD).await?;
     portal.open("/recovery").await?;
     portal.picture("12-recovery").await?;
-    portal.fill("recovery_code", &code.to_lowercase().replace('-', " ")).await?;
+    portal
+        .fill("recovery_code", &code.to_lowercase().replace('-', " "))
+        .await?;
     portal.click("main form button.primary").await?;
     portal.at("/account").await?;
     portal.picture("13-account-after-recovery").await?;
@@ -258,7 +326,10 @@ async fn recovery_code(portal: &Portal, system: &System, code: &str) -> Result<(
     portal.fill("recovery_code", code).await?;
     portal.click("main form button.primary").await?;
     portal.at("/recovery").await?;
-    assert!(portal.has("#recovery_code-error").await?, "a recovery code works once");
+    assert!(
+        portal.has("#recovery_code-error").await?,
+        "a recovery code works once"
+    );
     Ok(())
 }
 
@@ -284,12 +355,18 @@ async fn administration(
     portal.fill("first_name", "Bob").await?;
     portal.fill("last_name", "Martin").await?;
     portal.click("main form button.primary").await?;
-    assert!(portal.has("#email-error").await?, "the domain is not approved");
+    assert!(
+        portal.has("#email-error").await?,
+        "the domain is not approved"
+    );
     portal.picture("15-user-add-refused").await?;
     portal.fill("email", "Bob@Example.com").await?;
     portal.click("main form button.primary").await?;
     let link = portal.text("#link").await?;
-    assert!(link.starts_with(&format!("{}/link/spl_", system.portal)), "{link}");
+    assert!(
+        link.starts_with(&format!("{}/link/spl_", system.portal)),
+        "{link}"
+    );
     portal.picture("16-user-added").await?;
     portal.open("/users").await?;
     let row = portal.text("main tbody").await?;
@@ -310,14 +387,22 @@ async fn administration(
 
     // The invited user sets his password by the link that was shown once.
     portal.open(&link).await?;
-    portal.fill("password", "another long enough passphrase").await?;
-    portal.fill("password_again", "another long enough passphrase").await?;
+    portal
+        .fill("password", "another long enough passphrase")
+        .await?;
+    portal
+        .fill("password_again", "another long enough passphrase")
+        .await?;
     portal.click("main form button.primary").await?;
-    portal.sign_in("bob@example.com", "another long enough passphrase").await?;
+    portal
+        .sign_in("bob@example.com", "another long enough passphrase")
+        .await?;
     portal.at("/account").await?;
     portal.open("/users").await?;
-    assert!(!portal.has("main tbody").await?, "an ordinary user administers nobody");
+    assert!(
+        !portal.has("main tbody").await?,
+        "an ordinary user administers nobody"
+    );
     portal.picture("20-denied").await?;
     Ok(())
 }
-

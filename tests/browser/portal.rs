@@ -14,7 +14,11 @@ pub struct Portal {
 impl Portal {
     /// Screenshots are kept as `target/screenshots/SHOTS-NAME.png`.
     pub fn new(browser: Browser, base: &str, shots: &str) -> Self {
-        Self { browser, base: base.to_owned(), shots: shots.to_owned() }
+        Self {
+            browser,
+            base: base.to_owned(),
+            shots: shots.to_owned(),
+        }
     }
 
     fn driver(&self) -> &WebDriver {
@@ -23,7 +27,11 @@ impl Portal {
 
     /// Opens a path of the portal, or a whole address.
     pub async fn open(&self, path: &str) -> Result<()> {
-        let url = if path.starts_with("http") { path.to_owned() } else { format!("{}{path}", self.base) };
+        let url = if path.starts_with("http") {
+            path.to_owned()
+        } else {
+            format!("{}{path}", self.base)
+        };
         Ok(self.driver().goto(url).await?)
     }
 
@@ -36,7 +44,10 @@ impl Portal {
     pub async fn at(&self, path: &str) -> Result<()> {
         let here = self.path().await?;
         if here != path {
-            bail!("at {here}, not {path}; the page says:\n{}", self.text("main").await?);
+            bail!(
+                "at {here}, not {path}; the page says:\n{}",
+                self.text("main").await?
+            );
         }
         Ok(())
     }
@@ -60,12 +71,19 @@ impl Portal {
 
     /// The value of a field.
     pub async fn value(&self, id: &str) -> Result<String> {
-        self.one(&format!("#{id}")).await?.value().await?.context("no value")
+        self.one(&format!("#{id}"))
+            .await?
+            .value()
+            .await?
+            .context("no value")
     }
 
     /// Picks an option by its value.
     pub async fn pick(&self, id: &str, value: &str) -> Result<()> {
-        self.one(&format!("#{id} option[value='{value}']")).await?.click().await?;
+        self.one(&format!("#{id} option[value='{value}']"))
+            .await?
+            .click()
+            .await?;
         Ok(())
     }
 
@@ -102,9 +120,10 @@ impl Portal {
 
     /// Waits until the element's text holds `part`.
     pub async fn wait_for_text(&self, css: &str, part: &str) -> Result<()> {
-        let query = self.driver().query(By::Css(css)).with_text(
-            thirtyfour::stringmatch::StringMatch::new(part).partial(),
-        );
+        let query = self
+            .driver()
+            .query(By::Css(css))
+            .with_text(thirtyfour::stringmatch::StringMatch::new(part).partial());
         match query.first().await {
             Ok(_) => Ok(()),
             Err(_) => bail!("{css} never said {part:?}, but:\n{}", self.text(css).await?),
@@ -113,7 +132,9 @@ impl Portal {
 
     /// Keeps a picture of the page.
     pub async fn picture(&self, name: &str) -> Result<()> {
-        self.browser.screenshot(&format!("{}-{name}", self.shots)).await?;
+        self.browser
+            .screenshot(&format!("{}-{name}", self.shots))
+            .await?;
         Ok(())
     }
 

@@ -17,10 +17,16 @@ async fn python_and_typescript_walk_sign_in_enrolment_resend_and_lock() -> Resul
                 root.join("tests/clients/python/walk.py").into(),
             ],
         ),
-        ("typescript", "+33612345602", vec!["node".into(), script.into()]),
+        (
+            "typescript",
+            "+33612345602",
+            vec!["node".into(), script.into()],
+        ),
     ];
     for (name, number, command) in walks {
-        let user = processes.organisation(name, &format!("admin@{name}.example")).await?;
+        let user = processes
+            .organisation(name, &format!("admin@{name}.example"))
+            .await?;
         let sms = processes.smsc.url("/messages");
         let output = tokio::process::Command::new(&command[0])
             .args(&command[1..])
@@ -38,7 +44,10 @@ async fn python_and_typescript_walk_sign_in_enrolment_resend_and_lock() -> Resul
         let told = String::from_utf8_lossy(&output.stdout);
         let trouble = String::from_utf8_lossy(&output.stderr);
         ensure!(output.status.success(), "{name}:\n{told}\n{trouble}");
-        ensure!(told.trim_end().ends_with("walked 7 steps"), "{name}: {told}");
+        ensure!(
+            told.trim_end().ends_with("walked 7 steps"),
+            "{name}: {told}"
+        );
     }
     Ok(())
 }

@@ -11,8 +11,8 @@ use sallyport_proto::identity::v1::password_service_client::PasswordServiceClien
 use sallyport_proto::identity::v1::sign_in_service_client::SignInServiceClient;
 use sallyport_proto::identity::v1::two_factor_service_client::TwoFactorServiceClient;
 use sallyport_proto::identity::v1::{
-    EnableTwoFactorRequest, GetChallengeRequest, MessageState, SendSignInCodeRequest,
-    SessionStage, SetPasswordByLinkRequest, SignInRequest, VerifyCodeRequest,
+    EnableTwoFactorRequest, GetChallengeRequest, MessageState, SendSignInCodeRequest, SessionStage,
+    SetPasswordByLinkRequest, SignInRequest, VerifyCodeRequest,
 };
 use sallyport_tests::code_in;
 use sallyport_tests::processes::{Invited, Processes};
@@ -38,16 +38,24 @@ impl Visitor {
                 ca_file: processes.certificate("ca.pem"),
             }),
         })?;
-        Ok(Self { wire, email: user.email.clone(), token: Secret::default() })
+        Ok(Self {
+            wire,
+            email: user.email.clone(),
+            token: Secret::default(),
+        })
     }
 
     fn ask<T>(&self, message: T) -> Request<T> {
         let mut request = Request::new(message);
         if !self.token.is_empty() {
             let bearer = format!("Bearer {}", self.token.expose());
-            request.metadata_mut().insert("authorization", bearer.parse().expect("a header"));
+            request
+                .metadata_mut()
+                .insert("authorization", bearer.parse().expect("a header"));
         }
-        request.metadata_mut().insert("x-client-ip", "192.0.2.7".parse().expect("a header"));
+        request
+            .metadata_mut()
+            .insert("x-client-ip", "192.0.2.7".parse().expect("a header"));
         request
     }
 
@@ -58,14 +66,18 @@ impl Visitor {
             password: PASSWORD.to_owned(),
             browser_token: String::new(),
         };
-        let answer = SignInServiceClient::new(self.wire.clone()).sign_in(self.ask(request)).await?;
+        let answer = SignInServiceClient::new(self.wire.clone())
+            .sign_in(self.ask(request))
+            .await?;
         let answer = answer.into_inner();
         self.token = Secret::new(answer.session_token.clone());
         Ok(answer.stage())
     }
 
     async fn send_code(&self, key: &str) -> Result<(), Status> {
-        let request = SendSignInCodeRequest { idempotency_key: key.to_owned() };
+        let request = SendSignInCodeRequest {
+            idempotency_key: key.to_owned(),
+        };
         CodeServiceClient::new(self.wire.clone())
             .send_sign_in_code(self.ask(request))
             .await
@@ -73,9 +85,13 @@ impl Visitor {
     }
 
     async fn verify(&mut self, code: &str) -> Result<(), Status> {
-        let request = VerifyCodeRequest { code: code.to_owned(), remember_browser: false };
-        let answer =
-            CodeServiceClient::new(self.wire.clone()).verify_code(self.ask(request)).await?;
+        let request = VerifyCodeRequest {
+            code: code.to_owned(),
+            remember_browser: false,
+        };
+        let answer = CodeServiceClient::new(self.wire.clone())
+            .verify_code(self.ask(request))
+            .await?;
         self.token = Secret::new(answer.into_inner().session_token);
         Ok(())
     }
@@ -85,7 +101,9 @@ impl Visitor {
             .get_challenge(self.ask(GetChallengeRequest {}))
             .await?
             .into_inner();
-        Ok(answer.challenge.map_or(MessageState::Unspecified, |c| c.message_state()))
+        Ok(answer
+            .challenge
+            .map_or(MessageState::Unspecified, |c| c.message_state()))
     }
 
     /// Sets the password, signs in, and confirms the number by the code that arrived.
@@ -139,7 +157,10 @@ async fn recovered<T>(mut call: impl AsyncFnMut() -> Result<T, Status>) -> Resul
         match call().await {
             Ok(value) => return Ok(value),
             Err(status) if status.code() == Code::Unavailable => {
-                ensure!(tokio::time::Instant::now() < deadline, "did not recover: {status:?}");
+                ensure!(
+                    tokio::time::Instant::now() < deadline,
+                    "did not recover: {status:?}"
+                );
             }
             Err(status) => return Err(status.into()),
         }
@@ -149,9 +170,14 @@ async fn recovered<T>(mut call: impl AsyncFnMut() -> Result<T, Status>) -> Resul
 #[tokio::test(flavor = "multi_thread")]
 async fn servers_away_and_back_during_the_journey() -> Result<()> {
     // The hour's quota must hold every message of this test.
-    let settings = [("OTP__LIMITS__NUMBER__PER_HOUR", "10"), ("OTP__LIMITS__USER__PER_HOUR", "15")];
+    let settings = [
+        ("OTP__LIMITS__NUMBER__PER_HOUR", "10"),
+        ("OTP__LIMITS__USER__PER_HOUR", "15"),
+    ];
     let mut processes = Processes::start(&settings).await?;
-    let user = processes.organisation("outages", "admin@outages.example").await?;
+    let user = processes
+        .organisation("outages", "admin@outages.example")
+        .await?;
     let mut visitor = Visitor::new(&processes, &user)?;
     visitor.enrol(&processes, &user).await?;
     let mut sent = 1;
@@ -160,7 +186,10 @@ async fn servers_away_and_back_during_the_journey() -> Result<()> {
     // the outage, it is sent once.
     visitor.sign_in().await?;
     processes.rabbitmq.stop().await?;
-    unavailable(visitor.send_code("broker-away-1").await, "sending without the broker")?;
+    unavailable(
+        visitor.send_code("broker-away-1").await,
+        "sending without the broker",
+    )?;
     processes.rabbitmq.start_again().await?;
     recovered(async || visitor.send_code("broker-away-1").await).await?;
     sent += 1;
@@ -193,7 +222,10 @@ async fn servers_away_and_back_during_the_journey() -> Result<()> {
     sent += 1;
     let code = last_code(&processes, sent).await?;
     processes.postgres.stop().await?;
-    unavailable(visitor.verify(&code).await, "verifying without the database")?;
+    unavailable(
+        visitor.verify(&code).await,
+        "verifying without the database",
+    )?;
     let token = visitor.token.clone();
     unavailable(visitor.sign_in().await, "signing in without the database")?;
     visitor.token = token;
@@ -211,7 +243,11 @@ async fn servers_away_and_back_during_the_journey() -> Result<()> {
 
     // Nothing was lost and nothing came twice.
     let messages = processes.smsc.messages(NUMBER).await?;
-    ensure!(messages.len() == sent, "{} messages arrived, {sent} were sent", messages.len());
+    ensure!(
+        messages.len() == sent,
+        "{} messages arrived, {sent} were sent",
+        messages.len()
+    );
     for (name, process) in [
         ("identity", &mut processes.identity),
         ("otp-api", &mut processes.otp_api),
@@ -219,7 +255,11 @@ async fn servers_away_and_back_during_the_journey() -> Result<()> {
         ("gateway", &mut processes.gateway),
         ("sms-dispatcher", &mut processes.dispatchers[0]),
     ] {
-        ensure!(process.ended()?.is_none(), "{name} ended: {}", process.log()?);
+        ensure!(
+            process.ended()?.is_none(),
+            "{name} ended: {}",
+            process.log()?
+        );
     }
     Ok(())
 }
@@ -227,7 +267,9 @@ async fn servers_away_and_back_during_the_journey() -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn dispatcher_killed_between_accept_and_submit() -> Result<()> {
     let mut processes = Processes::start(&[]).await?;
-    let user = processes.organisation("killed", "admin@killed.example").await?;
+    let user = processes
+        .organisation("killed", "admin@killed.example")
+        .await?;
     let mut visitor = Visitor::new(&processes, &user)?;
     visitor.enrol(&processes, &user).await?;
 

@@ -78,16 +78,29 @@ impl System {
                 let path = folder.path().join("sallyport.toml");
                 std::fs::write(&path, smpp_route(&smsc)?)?;
                 file = Some(path);
-                Some(Servers { _database: database, _redis: redis, _vhost: vhost, smsc })
+                Some(Servers {
+                    _database: database,
+                    _redis: redis,
+                    _vhost: vhost,
+                    smsc,
+                })
             }
         };
-        let variables = variables.into_iter().map(|(k, v)| (format!("SALLYPORT__{k}"), v));
+        let variables = variables
+            .into_iter()
+            .map(|(k, v)| (format!("SALLYPORT__{k}"), v));
         let config = Config::layered(file.as_deref(), variables)?;
         let clock = Arc::new(ManualClock::new("2026-03-02T15:00:00Z".parse()?));
         let stop = CancellationToken::new();
-        let wiring = Wiring { http, clock: clock.clone() };
+        let wiring = Wiring {
+            http,
+            clock: clock.clone(),
+        };
         let system = sallyport::start(&config, wiring, stop.clone()).await?;
-        let first = system.first_administrator().await?.context("an empty system")?;
+        let first = system
+            .first_administrator()
+            .await?
+            .context("an empty system")?;
         Ok(Self {
             admin_link: format!("{portal}/link/{}", first.link_token.expose()),
             admin_email: first.email,
@@ -105,9 +118,13 @@ impl System {
     /// first: from the development inbox, or from the carrier.
     pub async fn sms(&self, number: &str, count: usize) -> Result<Vec<String>> {
         let texts: Vec<String> = match &self.servers {
-            Some(servers) => {
-                servers.smsc.wait_for(number, count).await?.into_iter().map(|m| m.text).collect()
-            }
+            Some(servers) => servers
+                .smsc
+                .wait_for(number, count)
+                .await?
+                .into_iter()
+                .map(|m| m.text)
+                .collect(),
             None => {
                 let answer: serde_json::Value = reqwest::Client::new()
                     .get(format!("{}/dev/inbox", self.portal))
@@ -155,7 +172,9 @@ impl Drop for System {
 
 fn smpp_route(smsc: &ForeignSmsc) -> Result<String> {
     let address = smsc.address();
-    let (host, port) = address.rsplit_once(':').context("an address without port")?;
+    let (host, port) = address
+        .rsplit_once(':')
+        .context("an address without port")?;
     Ok(format!(
         "[[otp.routes]]\nkind = \"smpp\"\nname = \"foreign\"\nhost = \"{host}\"\nport = {port}\n\
          system_id = \"sallyport\"\npassword = \"secret\"\nsource = \"Sallyport\"\n"
@@ -165,8 +184,13 @@ fn smpp_route(smsc: &ForeignSmsc) -> Result<String> {
 /// The code on the last line of an SMS, `@host #code`.
 pub fn code_in(text: &str) -> Result<String> {
     let last = text.lines().last().context("an empty SMS")?;
-    let (host, code) = last.split_once(" #").context("no `@host #code` on the last line")?;
+    let (host, code) = last
+        .split_once(" #")
+        .context("no `@host #code` on the last line")?;
     ensure!(host == "@localhost", "the last line names {host}");
-    ensure!(code.len() == 6 && code.bytes().all(|b| b.is_ascii_digit()), "not a code");
+    ensure!(
+        code.len() == 6 && code.bytes().all(|b| b.is_ascii_digit()),
+        "not a code"
+    );
     Ok(code.to_owned())
 }

@@ -45,7 +45,8 @@ pub struct Invited {
 }
 
 impl Processes {
-    /// Starts everything; `settings` are more variables for every service (`OTP__RESEND_SECONDS`).
+    /// Starts everything; `settings` are more variables: those of a service by its section
+    /// (`OTP__RESEND_SECONDS`), and `TELEMETRY__…` for all.
     pub async fn start(settings: &[(&str, &str)]) -> Result<Self> {
         let folder = tempfile::tempdir()?;
         make_certificates(folder.path()).await?;
@@ -110,17 +111,29 @@ impl Processes {
         let path = |name: &str| self.certificate(name).display().to_string();
         let output = tokio::process::Command::new(target_folder().join("debug/sallyportctl"))
             .args(["--output", "json", "org", "create", "--url", &url])
-            .args(["--cert", &path("operator.pem"), "--key", &path("operator.key")])
+            .args([
+                "--cert",
+                &path("operator.pem"),
+                "--key",
+                &path("operator.key"),
+            ])
             .args(["--ca", &path("ca.pem"), "--name", name, "--email", email])
             .args(["--first-name", "First", "--last-name", "Administrator"])
             .args(["--idempotency-key", &format!("organisation-{name}")])
             .output()
             .await?;
-        ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        ensure!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
         let made: serde_json::Value = serde_json::from_slice(&output.stdout)?;
         let link = made[0]["link"].as_str().context("no link")?;
         let (_, link_token) = link.rsplit_once('/').context("no token")?;
-        Ok(Invited { email: email.to_owned(), link_token: link_token.to_owned() })
+        Ok(Invited {
+            email: email.to_owned(),
+            link_token: link_token.to_owned(),
+        })
     }
 }
 
@@ -148,14 +161,21 @@ impl Services<'_> {
         variables.extend(self.listen("identity", self.identity));
         variables.extend(self.peer("identity", "OTP_API", self.otp));
         variables.extend(self.peer("identity", "ACCOUNT_ADMIN", self.account_admin));
-        self.run("identity", "IDENTITY__", variables, tcp(self.identity)).await
+        self.run("identity", "IDENTITY__", variables, tcp(self.identity))
+            .await
     }
 
     async fn account_admin(&self) -> Result<Process> {
         let mut variables = vec![("DATABASE__URL".to_owned(), self.database.clone())];
         variables.extend(self.listen("account-admin", self.account_admin));
         variables.extend(self.peer("account-admin", "IDENTITY", self.identity));
-        self.run("account-admin", "ACCOUNT_ADMIN__", variables, tcp(self.account_admin)).await
+        self.run(
+            "account-admin",
+            "ACCOUNT_ADMIN__",
+            variables,
+            tcp(self.account_admin),
+        )
+        .await
     }
 
     async fn otp_api(&self) -> Result<Process> {
@@ -166,12 +186,16 @@ impl Services<'_> {
 
     async fn dispatcher(&self) -> Result<Process> {
         let ready = Ready::Line("dispatching".to_owned());
-        self.run("sms-dispatcher", "OTP__", self.backends(), ready).await
+        self.run("sms-dispatcher", "OTP__", self.backends(), ready)
+            .await
     }
 
     async fn gateway(&self) -> Result<Process> {
         let mut variables = vec![
-            ("LISTEN__ADDRESS".to_owned(), format!("127.0.0.1:{}", self.gateway)),
+            (
+                "LISTEN__ADDRESS".to_owned(),
+                format!("127.0.0.1:{}", self.gateway),
+            ),
             ("GATEWAY__PORTAL_URL".to_owned(), self.portal.clone()),
         ];
         variables.extend(self.peer("gateway", "IDENTITY", self.identity));
@@ -202,16 +226,28 @@ impl Services<'_> {
 
     fn peer(&self, name: &str, section: &str, port: u16) -> Vec<(String, String)> {
         let mut variables = self.tls(name, &format!("PEERS__{section}"));
-        variables.push((format!("PEERS__{section}__URL"), format!("https://localhost:{port}")));
+        variables.push((
+            format!("PEERS__{section}__URL"),
+            format!("https://localhost:{port}"),
+        ));
         variables
     }
 
     fn tls(&self, name: &str, section: &str) -> Vec<(String, String)> {
         let file = |file: String| self.path(&format!("certs/{file}"));
         vec![
-            (format!("{section}__TLS__CERT_FILE"), file(format!("{name}.pem"))),
-            (format!("{section}__TLS__KEY_FILE"), file(format!("{name}.key"))),
-            (format!("{section}__TLS__CA_FILE"), file("ca.pem".to_owned())),
+            (
+                format!("{section}__TLS__CERT_FILE"),
+                file(format!("{name}.pem")),
+            ),
+            (
+                format!("{section}__TLS__KEY_FILE"),
+                file(format!("{name}.key")),
+            ),
+            (
+                format!("{section}__TLS__CA_FILE"),
+                file("ca.pem".to_owned()),
+            ),
         ]
     }
 
@@ -233,10 +269,14 @@ impl Services<'_> {
         for (key, value) in variables {
             builder = builder.env(format!("SALLYPORT__{key}"), value);
         }
-        for (key, value) in self.settings.iter().filter(|(key, _)| key.starts_with(own)) {
+        let concerns = |key: &str| key.starts_with(own) || key.starts_with("TELEMETRY__");
+        for (key, value) in self.settings.iter().filter(|(key, _)| concerns(key)) {
             builder = builder.env(format!("SALLYPORT__{key}"), value);
         }
-        builder.start(ready).await.with_context(|| format!("starting {program}"))
+        builder
+            .start(ready)
+            .await
+            .with_context(|| format!("starting {program}"))
     }
 }
 

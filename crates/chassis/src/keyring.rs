@@ -59,21 +59,17 @@ impl Keyring {
             }
             let mut bytes = Zeroizing::new([0u8; 32]);
             getrandom::fill(bytes.as_mut()).map_err(|e| anyhow::anyhow!("no random bytes: {e}"))?;
-            use std::os::unix::fs::OpenOptionsExt;
-            let opened = std::fs::OpenOptions::new()
-                .write(true)
-                .create_new(true)
-                .mode(0o600)
-                .open(path);
-            match opened {
-                Ok(mut file) => {
-                    let line = Zeroizing::new(format!("k1 {}\n", B64.encode(bytes.as_ref())));
-                    file.write_all(line.as_bytes())?;
-                    file.sync_all()?;
+            let line = Zeroizing::new(format!("k1 {}\n", B64.encode(bytes.as_ref())));
+            // Whole under another name first: no process of the same start reads half a ring.
+            let draft = path.with_extension(format!("{}.new", random_id()));
+            let made = write_private(&draft, &line).and_then(|()| std::fs::hard_link(&draft, path));
+            let _ = std::fs::remove_file(&draft);
+            match made {
+                // Another process was faster: its key counts.
+                Err(e) if e.kind() != std::io::ErrorKind::AlreadyExists => {
+                    return Err(e).with_context(|| format!("making {}", path.display()));
                 }
-                // Another process of the same start was faster: its key counts.
-                Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => {}
-                Err(e) => return Err(e).with_context(|| format!("making {}", path.display())),
+                _ => {}
             }
         }
         Self::load(path)
@@ -181,6 +177,17 @@ impl Keyring {
     }
 }
 
+fn write_private(path: &Path, text: &str) -> std::io::Result<()> {
+    use std::os::unix::fs::OpenOptionsExt;
+    let mut file = std::fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()
+}
+
 fn mac(key: &Key, parts: &[&[u8]]) -> [u8; 32] {
     let mut mac =
         <Hmac<Sha256> as KeyInit>::new_from_slice(key.bytes.as_ref()).expect("HMAC takes any key");
@@ -278,6 +285,23 @@ mod tests {
                 .unwrap_err()
                 .to_string()
                 .contains("chmod 600")
+        );
+    }
+
+    #[test]
+    fn processes_that_start_at_once_get_the_same_key() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("code.keys");
+        let rings: Vec<String> = std::thread::scope(|scope| {
+            let make = || Keyring::load_or_create(&path).unwrap().lookup(&[b"x"]);
+            let threads: Vec<_> = (0..8).map(|_| scope.spawn(make)).collect();
+            threads.into_iter().map(|t| t.join().unwrap()).collect()
+        });
+        assert!(rings.iter().all(|ring| *ring == rings[0]), "{rings:?}");
+        assert_eq!(
+            std::fs::read_dir(folder.path()).unwrap().count(),
+            1,
+            "no draft is left"
         );
     }
 

@@ -13,8 +13,6 @@ use crate::listener::Listener;
 
 /// How long a handler may take before the caller gets `CANCELLED`.
 const HANDLER_LIMIT: Duration = Duration::from_secs(35);
-/// The largest request or answer, in bytes.
-pub const MESSAGE_LIMIT: usize = 4 * 1024 * 1024;
 
 /// One gRPC server: its services behind the caller table, health, and in development reflection.
 pub struct GrpcServer {

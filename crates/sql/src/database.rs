@@ -1,9 +1,9 @@
 //! Connecting and migrating.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use sallyport_chassis::SecretUrl;
 use sea_orm::sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous};
 use sea_orm::{
@@ -32,13 +32,16 @@ pub struct DatabaseConfig {
 pub struct Database {
     connection: DatabaseConnection,
     schema: &'static str,
+    /// The folder of a SQLite file.
+    folder: Option<PathBuf>,
 }
 
 impl Database {
     /// Opens the service's schema. On SQLite the folder and file are made when missing.
     pub async fn connect(config: &DatabaseConfig, schema: &'static str) -> Result<Self> {
+        let mut folder = None;
         let mut options = match config.url.scheme() {
-            "sqlite" => sqlite(&config.url, schema)?,
+            "sqlite" => sqlite(folder.insert(sqlite_folder(&config.url)?), schema)?,
             "postgres" | "postgresql" => {
                 let mut options = ConnectOptions::new(config.url.expose());
                 options.set_schema_search_path(schema);
@@ -51,14 +54,22 @@ impl Database {
             .acquire_timeout(Duration::from_secs(3))
             .connect_timeout(Duration::from_secs(5))
             .sqlx_logging(false);
+        ensure!(
+            config.max_connections >= 2,
+            "database.max_connections must be at least 2: migrating holds one while it uses another"
+        );
         let connection = sea_orm::Database::connect(options)
             .await
             .with_context(|| format!("database.url {:?} cannot be opened", config.url))?;
-        Ok(Self { connection, schema })
+        Ok(Self {
+            connection,
+            schema,
+            folder,
+        })
     }
 
-    /// Brings the schema up to date. Several processes may do so at once: on PostgreSQL an advisory
-    /// lock lets one at a time pass.
+    /// Brings the schema up to date. Several processes may do so at once: an advisory lock on
+    /// PostgreSQL, or a locked file beside the SQLite file, lets one at a time pass.
     pub async fn migrate<M: MigratorTrait>(&self) -> Result<()> {
         if self.backend() == DbBackend::Postgres {
             // The lock is held by this transaction's connection while the migrator uses another.
@@ -75,6 +86,19 @@ impl Database {
             M::up(&self.connection, None).await.context("migration")?;
             lock.commit().await?;
         } else {
+            let lock = self.folder.as_ref().map(|folder| {
+                let path = folder.join(format!("{}.lock", self.schema));
+                tokio::task::spawn_blocking(move || {
+                    let file = std::fs::File::create(path)?;
+                    file.lock()?;
+                    Ok::<_, std::io::Error>(file)
+                })
+            });
+            // Held until the migrator is through; the system lets go of it if the process dies.
+            let _held = match lock {
+                Some(lock) => Some(lock.await?.context("the lock of the migration")?),
+                None => None,
+            };
             M::up(&self.connection, None).await.context("migration")?;
         }
         Ok(())
@@ -107,13 +131,15 @@ impl Database {
     }
 }
 
-fn sqlite(url: &SecretUrl, schema: &str) -> Result<ConnectOptions> {
-    let folder = PathBuf::from(
-        url.expose()
-            .strip_prefix("sqlite://")
-            .context("database.url is not sqlite://FOLDER")?,
-    );
-    std::fs::create_dir_all(&folder)
+fn sqlite_folder(url: &SecretUrl) -> Result<PathBuf> {
+    let path = url.expose().strip_prefix("sqlite://");
+    Ok(PathBuf::from(
+        path.context("database.url is not sqlite://FOLDER")?,
+    ))
+}
+
+fn sqlite(folder: &Path, schema: &str) -> Result<ConnectOptions> {
+    std::fs::create_dir_all(folder)
         .with_context(|| format!("folder {} cannot be made", folder.display()))?;
     let file = folder.join(format!("{schema}.db"));
     let mut options = ConnectOptions::new(format!("sqlite://{}?mode=rwc", file.display()));

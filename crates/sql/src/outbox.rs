@@ -6,6 +6,7 @@
 
 use std::fmt::Display;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use sallyport_chassis::Clock;
@@ -113,6 +114,10 @@ pub struct Relay {
     topic: &'static str,
     clock: Arc<dyn Clock>,
     wake: Arc<Notify>,
+    /// Whether the last delivery was acknowledged; after a failure, rows that failed go one by one.
+    healthy: AtomicBool,
+    /// Whose turn it is, so that neither fresh rows nor failed ones hold up the others.
+    fresh_first: AtomicBool,
 }
 
 impl Relay {
@@ -128,11 +133,14 @@ impl Relay {
             topic,
             clock,
             wake,
+            healthy: AtomicBool::new(true),
+            fresh_first: AtomicBool::new(true),
         }
     }
 
     /// Delivers until `stop`. `deliver` takes up to 100 rows, oldest first, and acknowledges all or
-    /// none; rows that failed are tried again, one at a time, with growing waits up to a minute.
+    /// none; rows that failed are tried again with growing waits up to a minute, in turn with fresh
+    /// ones, and one at a time until a delivery is acknowledged.
     pub async fn run<F, Delivery, E>(self, stop: CancellationToken, deliver: F)
     where
         F: Fn(Vec<Row>) -> Delivery,
@@ -161,7 +169,8 @@ impl Relay {
         }
     }
 
-    /// One delivery; whether there was anything to deliver.
+    /// One delivery. `true`: something was acknowledged, and more may be due; `false`: nothing was
+    /// due, or the other side did not take it, and a pause is in order.
     pub async fn step<F, Delivery, E>(&self, deliver: &F) -> Result<bool, StoreError>
     where
         F: Fn(Vec<Row>) -> Delivery,
@@ -188,6 +197,8 @@ impl Relay {
             .collect();
         let outcome = deliver(batch).instrument(span).await;
         let mine = entity::Entity::delete_many().filter(entity::Column::Id.is_in(ids.clone()));
+        let acknowledged = outcome.is_ok();
+        self.healthy.store(acknowledged, Ordering::Relaxed);
         match outcome {
             Ok(()) => {
                 mine.exec(self.database.connection()).await?;
@@ -206,49 +217,53 @@ impl Relay {
                     .await?;
             }
         }
-        Ok(true)
+        Ok(acknowledged)
     }
 
     /// Takes due rows by moving their due time past the lease.
     async fn claim(&self) -> Result<Vec<entity::Model>, StoreError> {
         let now = self.clock.now_ms();
-        let due = || {
-            entity::Entity::find()
+        let fresh_first = self.fresh_first.fetch_xor(true, Ordering::Relaxed);
+        for fresh in [fresh_first, !fresh_first] {
+            let attempts = match fresh {
+                true => entity::Column::Attempts.eq(0),
+                false => entity::Column::Attempts.gt(0),
+            };
+            let due = entity::Entity::find()
                 .filter(entity::Column::Topic.eq(self.topic))
                 .filter(entity::Column::DueAt.lte(now))
-        };
-        // Most looks find nothing, and then no write lock is taken.
-        if due()
-            .limit(1)
-            .one(self.database.connection())
-            .await?
-            .is_none()
-        {
-            return Ok(Vec::new());
+                .filter(attempts);
+            // Most looks find nothing, and then no write lock is taken.
+            if due
+                .clone()
+                .limit(1)
+                .one(self.database.connection())
+                .await?
+                .is_none()
+            {
+                continue;
+            }
+            let alone = !fresh && !self.healthy.load(Ordering::Relaxed);
+            let most = if alone { 1 } else { BATCH };
+            let transaction = self.database.begin().await?;
+            let mut query = due.order_by_asc(entity::Column::Id).limit(most);
+            if self.database.backend() == DbBackend::Postgres {
+                query = query.lock_with_behavior(LockType::Update, LockBehavior::SkipLocked);
+            }
+            let rows = query.all(&transaction).await?;
+            let ids: Vec<Uuid> = rows.iter().map(|row| row.id).collect();
+            entity::Entity::update_many()
+                .filter(entity::Column::Id.is_in(ids))
+                .col_expr(
+                    entity::Column::DueAt,
+                    Expr::value(now + LEASE.as_millis() as i64),
+                )
+                .exec(&transaction)
+                .await?;
+            transaction.commit().await?;
+            return Ok(rows);
         }
-        let transaction = self.database.begin().await?;
-        let mut query = due().order_by_asc(entity::Column::Id).limit(BATCH);
-        if self.database.backend() == DbBackend::Postgres {
-            query = query.lock_with_behavior(LockType::Update, LockBehavior::SkipLocked);
-        }
-        let mut rows = query.all(&transaction).await?;
-        // A row that failed is delivered alone, so that it holds up no others.
-        if rows.first().is_some_and(|row| row.attempts > 0) {
-            rows.truncate(1);
-        } else {
-            rows.retain(|row| row.attempts == 0);
-        }
-        let ids: Vec<Uuid> = rows.iter().map(|row| row.id).collect();
-        entity::Entity::update_many()
-            .filter(entity::Column::Id.is_in(ids))
-            .col_expr(
-                entity::Column::DueAt,
-                Expr::value(now + LEASE.as_millis() as i64),
-            )
-            .exec(&transaction)
-            .await?;
-        transaction.commit().await?;
-        Ok(rows)
+        Ok(Vec::new())
     }
 }
 
@@ -362,8 +377,10 @@ mod tests {
         let (_folder, database, clock, relay) = fixture().await;
         put_rows(&database, &["poison"]).await;
         let poison = |_: Vec<Row>| async { Err::<(), _>("no") };
-        assert!(relay.step(&poison).await.unwrap());
-        assert!(!relay.step(&poison).await.unwrap(), "not due yet");
+        assert!(!relay.step(&poison).await.unwrap());
+        assert_eq!(attempts(&database).await, [1]);
+        assert!(!relay.step(&poison).await.unwrap());
+        assert_eq!(attempts(&database).await, [1], "not due yet");
         put_rows(&database, &["good"]).await;
         let seen = Mutex::new(Vec::new());
         let deliver = |rows: Vec<Row>| {
@@ -384,6 +401,48 @@ mod tests {
         clock.0.store(3_000, Ordering::SeqCst);
         assert!(relay.step(&deliver).await.unwrap());
         assert_eq!(seen.lock().unwrap().last().unwrap(), b"poison");
+    }
+
+    #[tokio::test]
+    async fn rows_that_keep_failing_do_not_keep_fresh_ones_waiting() {
+        let (_folder, database, clock, relay) = fixture().await;
+        put_rows(&database, &["poison", "poison", "poison"]).await;
+        let sent = Mutex::new(Vec::new());
+        let deliver = |rows: Vec<Row>| {
+            let poisoned = rows.iter().any(|row| row.payload == b"poison");
+            if !poisoned {
+                sent.lock()
+                    .unwrap()
+                    .extend(rows.into_iter().map(|row| row.payload));
+            }
+            async move { if poisoned { Err("no") } else { Ok(()) } }
+        };
+        relay.step(&deliver).await.unwrap();
+        for round in 0..20 {
+            // Every failed row is due again, and older than the fresh one.
+            clock.0.fetch_add(120_000, Ordering::SeqCst);
+            put_rows(&database, &[&format!("fresh {round}")]).await;
+            relay.step(&deliver).await.unwrap();
+            relay.step(&deliver).await.unwrap();
+            assert_eq!(sent.lock().unwrap().len(), round + 1, "round {round}");
+        }
+        assert!(
+            attempts(&database)
+                .await
+                .iter()
+                .all(|attempts| *attempts > 1),
+            "they are tried"
+        );
+    }
+
+    async fn attempts(database: &Database) -> Vec<i32> {
+        let rows = entity::Entity::find().order_by_asc(entity::Column::Id);
+        rows.all(database.connection())
+            .await
+            .unwrap()
+            .iter()
+            .map(|row| row.attempts)
+            .collect()
     }
 
     #[tokio::test]

@@ -42,7 +42,6 @@
 
 mod account;
 mod browser;
-mod certs;
 mod clock;
 mod folder;
 mod foreign_smsc;
@@ -57,7 +56,6 @@ pub mod servers;
 mod supervised;
 
 pub use browser::{Browser, BrowserOptions};
-pub use certs::{DevCa, Issued};
 pub use clock::ManualClock;
 pub use foreign_smsc::{ForeignSmsc, SmscMessage, SmscOptions};
 pub use lease::{LENDER, TestDatabase, TestRedis, TestVhost, postgres, rabbitmq, redis};

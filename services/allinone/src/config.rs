@@ -111,7 +111,10 @@ impl Config {
         // One value in three places: the last layer, so that they cannot differ.
         for (key, value) in [
             ("SALLYPORT__GATEWAY__PORTAL_URL", portal.portal_url.as_str()),
-            ("SALLYPORT__IDENTITY__PORTAL_URL", portal.portal_url.as_str()),
+            (
+                "SALLYPORT__IDENTITY__PORTAL_URL",
+                portal.portal_url.as_str(),
+            ),
             ("SALLYPORT__OTP__HOST", host),
         ] {
             variables.retain(|(name, _)| name != key);
@@ -125,7 +128,9 @@ impl Config {
             profile: self.profile,
             listen: None,
             database: self.database.clone(),
-            keys: identity::config::KeysConfig { folder: self.keys.folder.clone() },
+            keys: identity::config::KeysConfig {
+                folder: self.keys.folder.clone(),
+            },
             telemetry: self.telemetry.clone(),
             peers: None,
             identity: self.identity.clone(),
@@ -136,7 +141,9 @@ impl Config {
         otp_dispatch::config::Config {
             profile: self.profile,
             listen: None,
-            keys: otp_dispatch::config::KeysConfig { folder: self.keys.folder.clone() },
+            keys: otp_dispatch::config::KeysConfig {
+                folder: self.keys.folder.clone(),
+            },
             telemetry: self.telemetry.clone(),
             challenges: self.challenges.clone(),
             queue: self.queue.clone(),
@@ -158,7 +165,9 @@ impl Config {
     pub(crate) fn gateway(&self) -> gateway::Config {
         gateway::Config {
             profile: self.profile,
-            listen: Some(gateway::Listen { address: self.listen.address }),
+            listen: Some(gateway::Listen {
+                address: self.listen.address,
+            }),
             telemetry: None,
             peers: None,
             gateway: self.gateway.clone(),

@@ -26,7 +26,10 @@ pub(crate) async fn make(
     clock: &dyn Clock,
 ) -> Result<Option<FirstAdministrator>> {
     let mut organisations = OrganisationServiceClient::new(operator);
-    let known = organisations.list_organisations(ListOrganisationsRequest {}).await?.into_inner();
+    let known = organisations
+        .list_organisations(ListOrganisationsRequest {})
+        .await?
+        .into_inner();
     if !known.organisations.is_empty() {
         return Ok(None);
     }

@@ -106,7 +106,11 @@ pub async fn start(config: &Config, wiring: Wiring, stop: CancellationToken) -> 
         ),
     );
     let operator = admin.channel(Peer::Operator("first-start".to_owned()));
-    Ok(System { tasks, operator, clock })
+    Ok(System {
+        tasks,
+        operator,
+        clock,
+    })
 }
 
 impl System {

@@ -44,9 +44,14 @@ async fn run(config: Config) -> Result<()> {
     let telemetry = telemetry::start("sallyport", &config.telemetry)?;
     let stop = supervise::stop_on_signals()?;
     if !config.telemetry.metrics_address.is_empty() {
-        telemetry.serve_metrics(&config.telemetry.metrics_address, stop.clone()).await?;
+        telemetry
+            .serve_metrics(&config.telemetry.metrics_address, stop.clone())
+            .await?;
     }
-    let wiring = Wiring { http, clock: Arc::new(SystemClock) };
+    let wiring = Wiring {
+        http,
+        clock: Arc::new(SystemClock),
+    };
     let system = sallyport::start(&config, wiring, stop).await?;
     if config.profile == Profile::Development {
         tell(&config, &system).await?;
@@ -55,15 +60,24 @@ async fn run(config: Config) -> Result<()> {
 }
 
 /// What a newcomer needs to know, on standard output.
-#[allow(clippy::print_stdout, reason = "this is the program's greeting, meant for a person")]
+#[allow(
+    clippy::print_stdout,
+    reason = "this is the program's greeting, meant for a person"
+)]
 async fn tell(config: &Config, system: &sallyport::System) -> Result<()> {
     let portal = &config.portal_url;
     println!("Portal             {portal}/sign-in");
     println!("SMS and mail inbox {portal}/dev/inbox");
     match system.first_administrator().await? {
         Some(first) => {
-            println!("First sign-in      {portal}/link/{}", first.link_token.expose());
-            println!("                   sets the password of {} (once)", first.email);
+            println!(
+                "First sign-in      {portal}/link/{}",
+                first.link_token.expose()
+            );
+            println!(
+                "                   sets the password of {} (once)",
+                first.email
+            );
         }
         None => println!("The first administrator was invited at an earlier start."),
     }

@@ -14,14 +14,25 @@ fn an_empty_folder_gets_a_portal_an_inbox_and_a_one_time_link() {
         .spawn()
         .unwrap();
     let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    let greeting: Vec<String> =
-        lines.map(Result::unwrap).take_while(|line| !line.starts_with("Stop with")).collect();
+    let greeting: Vec<String> = lines
+        .map(Result::unwrap)
+        .take_while(|line| !line.starts_with("Stop with"))
+        .collect();
     child.kill().unwrap();
     child.wait().unwrap();
     let greeting = greeting.join("\n");
-    assert!(greeting.contains("http://localhost:8080/sign-in"), "{greeting}");
-    assert!(greeting.contains("http://localhost:8080/dev/inbox"), "{greeting}");
-    assert!(greeting.contains("http://localhost:8080/link/spl_"), "{greeting}");
+    assert!(
+        greeting.contains("http://localhost:8080/sign-in"),
+        "{greeting}"
+    );
+    assert!(
+        greeting.contains("http://localhost:8080/dev/inbox"),
+        "{greeting}"
+    );
+    assert!(
+        greeting.contains("http://localhost:8080/link/spl_"),
+        "{greeting}"
+    );
 }
 
 #[test]

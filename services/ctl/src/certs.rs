@@ -32,7 +32,9 @@ pub(crate) fn make(folder: &Path) -> Result<()> {
         return Ok(());
     }
     let mut authority = CertificateParams::default();
-    authority.distinguished_name.push(DnType::CommonName, "Sallyport development CA");
+    authority
+        .distinguished_name
+        .push(DnType::CommonName, "Sallyport development CA");
     authority.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     authority.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
     let key = KeyPair::generate()?;
@@ -42,16 +44,26 @@ pub(crate) fn make(folder: &Path) -> Result<()> {
     for (name, uri) in HOLDERS {
         let mut params = CertificateParams::new(vec!["localhost".to_owned()])?;
         params.distinguished_name.push(DnType::CommonName, *name);
-        params.subject_alt_names.push(SanType::IpAddress(IpAddr::V4(Ipv4Addr::LOCALHOST)));
-        params.subject_alt_names.push(SanType::URI((*uri).try_into()?));
+        params
+            .subject_alt_names
+            .push(SanType::IpAddress(IpAddr::V4(Ipv4Addr::LOCALHOST)));
+        params
+            .subject_alt_names
+            .push(SanType::URI((*uri).try_into()?));
         params.use_authority_key_identifier_extension = true;
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-        params.extended_key_usages =
-            vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
+        params.extended_key_usages = vec![
+            ExtendedKeyUsagePurpose::ServerAuth,
+            ExtendedKeyUsagePurpose::ClientAuth,
+        ];
         let key = KeyPair::generate()?;
         let signed = params.signed_by(&key, &issuer)?;
         write(&folder.join(format!("{name}.pem")), &signed.pem(), 0o644)?;
-        write(&folder.join(format!("{name}.key")), &key.serialize_pem(), 0o600)?;
+        write(
+            &folder.join(format!("{name}.key")),
+            &key.serialize_pem(),
+            0o600,
+        )?;
     }
     // Last, because its presence says that the rest is there.
     write(&folder.join("ca.pem"), &certificate.pem(), 0o644)
@@ -80,12 +92,18 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         make(folder.path()).unwrap();
         let read = |name: &str| std::fs::read(folder.path().join(name)).unwrap();
-        let before: Vec<_> = HOLDERS.iter().map(|(n, _)| read(&format!("{n}.pem"))).collect();
+        let before: Vec<_> = HOLDERS
+            .iter()
+            .map(|(n, _)| read(&format!("{n}.pem")))
+            .collect();
         make(folder.path()).unwrap();
         for ((name, _), old) in HOLDERS.iter().zip(before) {
             assert_eq!(read(&format!("{name}.pem")), old);
             let key = folder.path().join(format!("{name}.key"));
-            assert_eq!(std::fs::metadata(key).unwrap().permissions().mode() & 0o777, 0o600);
+            assert_eq!(
+                std::fs::metadata(key).unwrap().permissions().mode() & 0o777,
+                0o600
+            );
         }
     }
 }

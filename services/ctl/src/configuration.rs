@@ -31,9 +31,7 @@ pub(crate) fn check(program: Program, file: Option<&Path>) -> Result<String> {
             config.check()?;
             effective(&config)
         }
-        Program::AccountAdmin => {
-            effective(&account_admin::Config::load(file)?)
-        }
+        Program::AccountAdmin => effective(&account_admin::Config::load(file)?),
         Program::Gateway => effective(&gateway::Config::load(file)?),
     }
 }
@@ -48,7 +46,10 @@ pub(crate) fn reference() -> String {
     );
     for (title, text) in [
         ("`sallyport`: all in one process", sallyport::defaults()),
-        ("`identity`: what a process of its own has besides", identity::config::PROCESS.to_owned()),
+        (
+            "`identity`: what a process of its own has besides",
+            identity::config::PROCESS.to_owned(),
+        ),
         (
             "`otp-api` and `sms-dispatcher`: what a process of its own has besides",
             otp_dispatch::config::PROCESS.to_owned(),
@@ -57,9 +58,15 @@ pub(crate) fn reference() -> String {
             "`account-admin`: what a process of its own has besides",
             account_admin::PROCESS.to_owned(),
         ),
-        ("`gateway`: what a process of its own has besides", gateway::PROCESS.to_owned()),
+        (
+            "`gateway`: what a process of its own has besides",
+            gateway::PROCESS.to_owned(),
+        ),
     ] {
-        page.push_str(&format!("\n## {title}\n\n```toml\n{}\n```\n", text.trim_end()));
+        page.push_str(&format!(
+            "\n## {title}\n\n```toml\n{}\n```\n",
+            text.trim_end()
+        ));
     }
     page
 }

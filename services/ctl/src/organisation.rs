@@ -89,10 +89,23 @@ pub(crate) struct Create {
 impl Door {
     fn open(self) -> Result<Outgoing> {
         match self {
-            Self { socket: Some(path), .. } => Ok(connect_unix(path)),
-            Self { url: Some(url), cert: Some(cert_file), key: Some(key_file), ca: Some(ca_file), .. } => {
-                connect(&PeerConfig { url, tls: Some(TlsConfig { cert_file, key_file, ca_file }) })
-            }
+            Self {
+                socket: Some(path), ..
+            } => Ok(connect_unix(path)),
+            Self {
+                url: Some(url),
+                cert: Some(cert_file),
+                key: Some(key_file),
+                ca: Some(ca_file),
+                ..
+            } => connect(&PeerConfig {
+                url,
+                tls: Some(TlsConfig {
+                    cert_file,
+                    key_file,
+                    ca_file,
+                }),
+            }),
             _ => bail!("give --socket FILE, or --url with --cert, --key and --ca"),
         }
     }
@@ -139,24 +152,47 @@ pub(crate) async fn run(command: OrgCommand, form: Form) -> Result<()> {
             let made = Made {
                 organisation_id: answer.organisation_id,
                 user_id: answer.user_id,
-                link: format!("{}/link/{}", create.portal.trim_end_matches('/'), answer.link_token),
+                link: format!(
+                    "{}/link/{}",
+                    create.portal.trim_end_matches('/'),
+                    answer.link_token
+                ),
             };
-            output::rows(form, &["ORGANISATION", "USER", "ONE-TIME LINK"], &[made], |made| {
-                vec![made.organisation_id.clone(), made.user_id.clone(), made.link.clone()]
-            })
+            output::rows(
+                form,
+                &["ORGANISATION", "USER", "ONE-TIME LINK"],
+                &[made],
+                |made| {
+                    vec![
+                        made.organisation_id.clone(),
+                        made.user_id.clone(),
+                        made.link.clone(),
+                    ]
+                },
+            )
         }
         OrgCommand::List(door) => {
             let mut client = OrganisationServiceClient::new(door.open()?);
-            let answer =
-                client.list_organisations(ListOrganisationsRequest {}).await.map_err(told)?;
+            let answer = client
+                .list_organisations(ListOrganisationsRequest {})
+                .await
+                .map_err(told)?;
             let rows: Vec<Row> = answer
                 .into_inner()
                 .organisations
                 .into_iter()
-                .map(|o| Row { organisation_id: o.organisation_id, name: o.name, users: o.users })
+                .map(|o| Row {
+                    organisation_id: o.organisation_id,
+                    name: o.name,
+                    users: o.users,
+                })
                 .collect();
             output::rows(form, &["ORGANISATION", "NAME", "USERS"], &rows, |row| {
-                vec![row.organisation_id.clone(), row.name.clone(), row.users.to_string()]
+                vec![
+                    row.organisation_id.clone(),
+                    row.name.clone(),
+                    row.users.to_string(),
+                ]
             })
         }
     }

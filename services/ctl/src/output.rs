@@ -27,15 +27,25 @@ pub(crate) fn rows<T: Serialize>(
         println!("{}", serde_json::to_string_pretty(rows)?);
         return Ok(());
     }
-    let table: Vec<Vec<String>> = std::iter::once(columns.iter().map(|c| (*c).to_owned()).collect())
-        .chain(rows.iter().map(cells))
-        .collect();
+    let table: Vec<Vec<String>> =
+        std::iter::once(columns.iter().map(|c| (*c).to_owned()).collect())
+            .chain(rows.iter().map(cells))
+            .collect();
     let widths: Vec<usize> = (0..columns.len())
-        .map(|i| table.iter().map(|row| row[i].chars().count()).max().unwrap_or(0))
+        .map(|i| {
+            table
+                .iter()
+                .map(|row| row[i].chars().count())
+                .max()
+                .unwrap_or(0)
+        })
         .collect();
     for row in table {
-        let line: Vec<String> =
-            row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
+        let line: Vec<String> = row
+            .iter()
+            .zip(&widths)
+            .map(|(cell, width)| format!("{cell:<width$}"))
+            .collect();
         println!("{}", line.join("  ").trim_end());
     }
     Ok(())

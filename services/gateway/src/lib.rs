@@ -29,6 +29,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clients::Clients;
 pub use crate::config::{Config, Listen, Network, PROCESS, Peers, PublicTls, SETTINGS, Settings};
+use crate::serve::Door;
 
 /// What the gateway stands on: its socket, the time, and channels to the three services, on which
 /// it is known as the service "gateway".
@@ -60,7 +61,11 @@ pub(crate) struct App {
 /// Serves pages and API until `stop`.
 pub async fn run(config: Config, wiring: Wiring, stop: CancellationToken) -> Result<()> {
     config.check()?;
-    let tls = config.gateway.tls.as_ref().map(serve::tls).transpose()?;
+    let door = match (&config.gateway.tls, config.profile) {
+        (Some(tls), _) => Door::Tls(serve::tls(tls)?),
+        (None, Profile::Production) => Door::Proxies(config.gateway.trusted_proxies.clone()),
+        (None, Profile::Development) => Door::Plain,
+    };
     let connections = config.gateway.max_connections as usize;
     let app = Arc::new(App {
         origin: config.gateway.url()?.origin().ascii_serialization(),
@@ -71,7 +76,7 @@ pub async fn run(config: Config, wiring: Wiring, stop: CancellationToken) -> Res
         twice: twice::Twice::default(),
         stop: stop.clone(),
     });
-    serve::serve(wiring.http, tls, connections, router(&app), stop).await
+    serve::serve(wiring.http, door, connections, router(&app), stop).await
 }
 
 fn router(app: &Arc<App>) -> Router {

@@ -1,6 +1,6 @@
 //! The public socket: plain or TLS, HTTP/1.1, with limits on what a silent client can hold.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tower::Layer;
 
-use crate::config::PublicTls;
+use crate::config::{Network, PublicTls};
 
 /// How long a client may take to send a request's head, or to finish a TLS handshake.
 const HEAD_LIMIT: Duration = Duration::from_secs(15);
@@ -47,10 +47,32 @@ pub(crate) fn tls(config: &PublicTls) -> Result<TlsAcceptor> {
     Ok(TlsAcceptor::from(Arc::new(server)))
 }
 
+/// How the public socket is protected.
+pub(crate) enum Door {
+    /// TLS of our own.
+    Tls(TlsAcceptor),
+    /// Plain, behind a proxy that does TLS: only these and loopback may connect.
+    Proxies(Vec<Network>),
+    /// Plain, in development.
+    Plain,
+}
+
+impl Door {
+    /// Whether a connection from this address is served at all.
+    fn opens_to(&self, remote: IpAddr) -> bool {
+        match self {
+            Self::Proxies(proxies) => {
+                remote.is_loopback() || proxies.iter().any(|proxy| proxy.contains(remote))
+            }
+            Self::Tls(_) | Self::Plain => true,
+        }
+    }
+}
+
 /// Serves until `stop`, then finishes what is under way.
 pub(crate) async fn serve(
     listener: TcpListener,
-    tls: Option<TlsAcceptor>,
+    door: Door,
     connections: usize,
     router: Router,
     stop: CancellationToken,
@@ -77,9 +99,17 @@ pub(crate) async fn serve(
                 continue;
             }
         };
+        if !door.opens_to(remote.ip()) {
+            tracing::warn!("a plain connection that came past the proxy was closed");
+            continue;
+        }
+        let tls = match &door {
+            Door::Tls(tls) => Some(tls.clone()),
+            Door::Proxies(_) | Door::Plain => None,
+        };
         // A failure costs speed only.
         let _ = stream.set_nodelay(true);
-        let (tls, router, watcher) = (tls.clone(), router.clone(), graceful.watcher());
+        let (router, watcher) = (router.clone(), graceful.watcher());
         tokio::spawn(async move {
             let _seat = seat;
             match tls {
@@ -119,5 +149,23 @@ where
         .into_owned();
     if let Err(error) = watcher.watch(connection).await {
         tracing::debug!(%error, "a connection ended early");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plain_production_socket_opens_to_the_proxy_and_to_nobody_else() {
+        let network = Network::try_from("10.0.0.0/8".to_owned()).unwrap();
+        let door = Door::Proxies(vec![network]);
+        for (remote, opens) in [
+            ("10.1.2.3", true),
+            ("127.0.0.1", true),
+            ("203.0.113.9", false),
+        ] {
+            assert_eq!(door.opens_to(remote.parse().unwrap()), opens, "{remote}");
+        }
     }
 }

@@ -25,8 +25,9 @@ use crate::bench::machine::cores;
 use crate::bench::{Plan, report};
 
 /// Sign-ins under way for each hashing thread: always one to hash next, and fewer than identity
-/// would refuse, which lets nobody wait for half a second.
-const IN_FLIGHT_PER_THREAD: usize = 16;
+/// refuses, which lets nobody wait for more than three eighths of a second, also where a hash takes
+/// three times as long as on an idle machine.
+const IN_FLIGHT_PER_THREAD: usize = 8;
 
 /// Measures the row.
 pub async fn measure(row: Row, plan: Plan) -> Result<report::Row> {
