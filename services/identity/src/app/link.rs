@@ -107,6 +107,7 @@ pub async fn set_password(
     let hash = token::hash_of(token::LINK, link_token.expose()).ok_or(LinkRefusal::Invalid)?;
     let now = app.clock.now_ms();
     let txn = app.database.begin().await?;
+    users::lock(&txn, user.id).await?;
     if !links::take(&txn, link.id, &hash, now).await? {
         return Err(LinkRefusal::Invalid);
     }

@@ -107,6 +107,7 @@ pub async fn change(
     settled.commit().await.map_err(StoreError::from)?;
     let new = make_new(app, &context.user, chosen).await??;
     let txn = app.database.begin().await?;
+    users::lock(&txn, context.user.id).await?;
     let now = app.clock.now_ms();
     if !passwords::replace(&txn, &proven.stored, new, now).await? {
         // Changed meanwhile: what was typed is no longer the password.

@@ -44,10 +44,7 @@ pub async fn put_user(
     user: users::Model,
 ) -> Result<i64, ProjectionRefusal> {
     let txn = app.database.begin().await?;
-    let before = users::Entity::find_by_id(user.id)
-        .one(&txn)
-        .await
-        .map_err(StoreError::from)?;
+    let before = users::lock(&txn, user.id).await?;
     let newer = Expr::col((users::Entity, Column::Version)).lt(user.version);
     let written = users::Entity::insert(user.clone().into_active_model())
         .on_conflict(

@@ -25,6 +25,10 @@ use crate::store::passwords::{self, NewHash};
 use crate::store::sessions::{self, Stage};
 use crate::store::users::{self, Status};
 
+/// How often a typed password is compared: once more where the stored hash became another one
+/// meanwhile. That may be of the same password, when another sign-in hashed it anew.
+const JUDGED: usize = 2;
+
 /// Why nobody was let in.
 #[derive(Debug, thiserror::Error)]
 pub enum SignInRefusal {
@@ -80,7 +84,7 @@ pub async fn sign_in(
     let connection = app.database.connection();
     let user = find_user(connection, Email::parse(email)).await?;
     let user_id = user.as_ref().map_or(Uuid::nil(), |user| user.id);
-    let stored = passwords::find(connection, user_id).await?;
+    let mut stored = passwords::find(connection, user_id).await?;
     let remembered = !browser_token.is_empty()
         && second_step::is_remembered(connection, app, user_id, browser_token).await?;
     let waiting = if remembered {
@@ -92,38 +96,36 @@ pub async fn sign_in(
     let reservation = guesses::reserve(app, subject).await?;
     let typed = Password::read(password.expose());
     let code_points = typed.as_ref().map_or(0, Password::code_points);
-    let verdict = match hashing::verify(app, waiting, typed, stored.as_ref()).await {
-        Ok(verdict) => verdict,
-        Err(HashError::Busy) => {
-            reservation.give_back(app).await?;
-            return Err(SignInRefusal::Busy);
-        }
-        Err(HashError::Store(error)) => return Err(error.into()),
-    };
-    let active = user
-        .as_ref()
-        .filter(|user| user.status == Status::Active)
-        .zip(stored);
-    match (verdict, active) {
-        (Verdict::Right(rehashed), Some((user, stored))) => {
-            let browser = remembered.then_some(browser_token);
-            open(
-                app,
-                caller,
-                user,
-                stored,
-                rehashed,
-                &reservation,
-                browser,
-                code_points,
-            )
-            .await
-        }
-        _ => {
-            refuse(app, caller, user.as_ref(), &counted, &reservation).await?;
-            Err(SignInRefusal::Failed)
+    let browser = remembered.then_some(browser_token);
+    for _ in 0..JUDGED {
+        let verdict = match hashing::verify(app, waiting, typed.clone(), stored.as_ref()).await {
+            Ok(verdict) => verdict,
+            Err(HashError::Busy) => {
+                reservation.give_back(app).await?;
+                return Err(SignInRefusal::Busy);
+            }
+            Err(HashError::Store(error)) => return Err(error.into()),
+        };
+        let active = user
+            .as_ref()
+            .filter(|user| user.status == Status::Active)
+            .zip(stored.as_ref());
+        let (Verdict::Right(rehashed), Some((user, proven))) = (verdict, active) else {
+            break;
+        };
+        let proof = Proof {
+            stored: proven,
+            rehashed,
+            code_points,
+            browser,
+        };
+        match open(app, caller, user.id, proof, &reservation).await? {
+            Opening::Opened(opened) => return Ok(opened),
+            Opening::Overtaken(present) => stored = present,
         }
     }
+    refuse(app, caller, user.as_ref(), &counted, &reservation).await?;
+    Err(SignInRefusal::Failed)
 }
 
 async fn find_user(
@@ -187,31 +189,53 @@ fn failure(caller: &Caller, user: Option<&users::Model>, kind: &'static str) -> 
     }
 }
 
-#[allow(
-    clippy::too_many_arguments,
-    reason = "one call, and each is another thing"
-)]
+/// What was proven, and by what.
+struct Proof<'a> {
+    /// The hash that the typed password was compared with.
+    stored: &'a passwords::Model,
+    rehashed: Option<NewHash>,
+    code_points: usize,
+    /// The token of a remembered browser.
+    browser: Option<&'a Secret>,
+}
+
+enum Opening {
+    Opened(Opened),
+    /// While the password was being hashed, the user's hash became this one, or the user may no
+    /// longer sign in (`None`).
+    Overtaken(Option<passwords::Model>),
+}
+
+/// Opens the session, unless what was proven is no longer what is asked. Whoever changes that holds
+/// the user's row, too, so a session is either there for them to end or not opened at all.
 async fn open(
     app: &App,
     caller: &Caller,
-    user: &users::Model,
-    stored: passwords::Model,
-    rehashed: Option<NewHash>,
+    user_id: Uuid,
+    proof: Proof<'_>,
     reservation: &Reservation,
-    browser: Option<&Secret>,
-    code_points: usize,
-) -> Result<Opened, SignInRefusal> {
+) -> Result<Opening, SignInRefusal> {
     let now = app.clock.now_ms();
     let token = new_token(token::SESSION);
     let txn = app.database.begin().await?;
+    let Some(user) = users::lock(&txn, user_id)
+        .await?
+        .filter(|user| user.status == Status::Active)
+    else {
+        return Ok(Opening::Overtaken(None));
+    };
+    let user = &user;
+    let stored = passwords::find(&txn, user.id).await?;
+    if stored.as_ref().map(|stored| &stored.hash) != Some(&proof.stored.hash) {
+        return Ok(Opening::Overtaken(stored));
+    }
     reservation.succeeded(&txn).await?;
-    if let Some(new) = rehashed {
-        // Another sign-in may have been faster; either hash is of this password.
-        passwords::replace(&txn, &stored, new, stored.changed_at).await?;
+    if let Some(new) = proof.rehashed {
+        passwords::replace(&txn, proof.stored, new, proof.stored.changed_at).await?;
     }
     let mut asked = second_step::asked_of(&txn, user.id).await?;
-    if let (true, Some(browser)) = (asked, browser) {
-        asked = !second_step::skips_code(&txn, app, user, browser, code_points).await?;
+    if let (true, Some(browser)) = (asked, proof.browser) {
+        asked = !second_step::skips_code(&txn, app, user, browser, proof.code_points).await?;
     }
     let stage = if asked {
         Stage::AwaitingSecondFactor
@@ -253,5 +277,5 @@ async fn open(
     txn.commit().await.map_err(StoreError::from)?;
     app.outbox_wake.notify_one();
     metrics::counter!("sign_in_successes_total").increment(1);
-    Ok(Opened { token, stage })
+    Ok(Opening::Opened(Opened { token, stage }))
 }

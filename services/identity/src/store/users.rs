@@ -70,9 +70,10 @@ pub enum Relation {}
 
 impl ActiveModelBehavior for ActiveModel {}
 
-/// Holds the user's row until the transaction ends, so that what is counted for one user is counted
-/// by one transaction at a time. On SQLite the transaction holds the whole database already.
-pub async fn lock(txn: &impl ConnectionTrait, id: Uuid) -> Result<(), StoreError> {
-    Entity::find_by_id(id).lock_exclusive().one(txn).await?;
-    Ok(())
+/// The user's row as it is now, held until the transaction ends. Whoever opens a session and whoever
+/// changes what sign-in asks (password, second factor, status) holds it, and takes it before any
+/// other row of the user: then second step, pending number, session. On SQLite the transaction
+/// holds the whole database already.
+pub async fn lock(txn: &impl ConnectionTrait, id: Uuid) -> Result<Option<Model>, StoreError> {
+    Ok(Entity::find_by_id(id).lock_exclusive().one(txn).await?)
 }

@@ -4,7 +4,7 @@ use sallyport_proto::identity::v1::{SessionStage, TwoFactorState};
 use sallyport_proto::otp::v1::{Notice, Purpose as OtpPurpose};
 use tokio::task::JoinSet;
 
-use crate::world::{NUMBER, OTHER_NUMBER, Session, WRONG, World, new_key, refusal, refused};
+use crate::world::{Backend, NUMBER, OTHER_NUMBER, Session, WRONG, World, new_key, refusal, refused};
 
 on_both_databases!(
     until_the_code_is_right_nothing_has_changed,
@@ -470,5 +470,37 @@ async fn switching_on_twice_at_once_makes_one_set_of_codes(world: World) {
     let done = clicks.join_all().await;
     assert_eq!(done.iter().filter(|ok| **ok).count(), 1);
     assert_eq!(world.rows("recovery_codes").await, 10);
+    world.end().await;
+}
+
+/// On SQLite the writing transactions follow one another, so there is nothing to wait for within.
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_binds_a_number_waits_for_sign_ins_under_way() {
+    use sea_orm::ConnectionTrait;
+    let world = World::start(Backend::Postgres).await;
+    let user = world.user("ada").await;
+    let mut session = world.sign_in(&user).await;
+    session.enable(NUMBER, &new_key()).await.unwrap();
+    for activation in ["by a code", "at once"] {
+        let sign_in = world.database.begin().await.unwrap();
+        let hold = "SELECT 1 FROM users FOR UPDATE";
+        sign_in.execute_unprepared(hold).await.unwrap();
+        let (mut ours, code) = (session.clone(), world.otp.newest_code(NUMBER));
+        let call = tokio::spawn(async move {
+            if activation == "by a code" {
+                ours.give(&code).await.unwrap();
+            } else {
+                let answer = ours.enable(NUMBER, &new_key()).await.unwrap();
+                assert!(answer.active);
+            }
+            ours
+        });
+        assert!(world.waits(&call).await, "{activation}");
+        sign_in.commit().await.unwrap();
+        session = call.await.unwrap();
+        if activation == "by a code" {
+            session.disable().await.unwrap();
+        }
+    }
     world.end().await;
 }

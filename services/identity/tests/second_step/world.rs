@@ -42,7 +42,7 @@ pub struct World {
     pub otp: FakeOtp,
     pub log: FakeLog,
     dialler: Dialler,
-    database: Database,
+    pub database: Database,
     stop: CancellationToken,
     running: JoinHandle<anyhow::Result<()>>,
     _folder: tempfile::TempDir,
@@ -133,6 +133,23 @@ impl World {
             .unwrap()
             .try_get("", "n")
             .unwrap()
+    }
+
+    /// Whether the call comes to wait for a row lock of PostgreSQL, rather than to its end.
+    pub async fn waits<T>(&self, call: &JoinHandle<T>) -> bool {
+        loop {
+            // In this order: a call that ended did not wait.
+            let ended = call.is_finished();
+            let waiting = "pg_stat_activity WHERE datname = current_database() \
+                           AND wait_event_type = 'Lock'";
+            if self.rows(waiting).await > 0 {
+                return true;
+            }
+            if ended {
+                return false;
+            }
+            tokio::task::yield_now().await;
+        }
     }
 
     pub async fn user(&self, name: &str) -> User {

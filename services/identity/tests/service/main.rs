@@ -1,6 +1,7 @@
 //! The first step through identity's front door, on SQLite and on PostgreSQL.
 
 mod guesses;
+mod in_flight;
 mod links;
 mod log;
 mod passwords;

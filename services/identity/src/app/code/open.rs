@@ -52,7 +52,8 @@ pub(crate) async fn open(
     let live = otp::create(app, caller, user, &challenge, key, trusted).await?;
     challenge.id.clone_from(&live.state.challenge_id);
 
-    // The order in which rows are locked is the same everywhere: second step, pending, session.
+    // The order in which rows are locked is the same everywhere: user, second step, pending,
+    // session.
     let now = app.clock.now_ms();
     let expires_at = live
         .state

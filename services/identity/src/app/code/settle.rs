@@ -19,7 +19,7 @@ use crate::domain::token;
 use crate::store::challenges::{self, Challenge, Purpose};
 use crate::store::factors::EndReason;
 use crate::store::sessions::Stage;
-use crate::store::{browsers, factors, pending_enrolments, second_steps, used_challenges};
+use crate::store::{browsers, factors, pending_enrolments, second_steps, used_challenges, users};
 
 /// An attempt that has been counted.
 pub(super) struct Settlement<'a> {
@@ -46,11 +46,15 @@ pub(super) async fn settle_right(
     } = *settlement;
     let user = &context.user;
     let now_ms = app.clock.now_ms();
+    let purpose = challenge.purpose;
     let tx = app.database.begin().await?;
+    if purpose.binds() {
+        // It changes what sign-in asks.
+        users::lock(&tx, user.id).await?;
+    }
     let step = second_steps::lock(&tx, user.id)
         .await?
         .ok_or(CodeRefusal::NotActive)?;
-    let purpose = challenge.purpose;
     if !used_challenges::insert(&tx, &challenge.id, user.id, purpose.word(), now_ms).await? {
         return Err(CodeRefusal::Used);
     }

@@ -1,5 +1,5 @@
-//! What binding a number does, in the transaction of whoever proved it. The caller holds the user's
-//! row and renews the session.
+//! What binding a number does, in the transaction of whoever proved it. The caller holds the rows of
+//! the user and of his second step, and renews the session.
 
 use sallyport_chassis::{Caller, Secret, clock};
 use sallyport_phone::PhoneNumber;

@@ -11,7 +11,7 @@ use crate::app::notices;
 use crate::app::session::{self, Renewal, authenticate};
 use crate::domain::mail_text::Notice;
 use crate::store::factors::EndReason;
-use crate::store::{browsers, factors, pending_enrolments, recovery_codes, second_steps};
+use crate::store::{browsers, factors, pending_enrolments, recovery_codes, second_steps, users};
 
 /// Switches two-factor authentication off (rule 10). The number stays confirmed, so that switching
 /// it on again needs no code; that of a disabled factor does not.
@@ -31,6 +31,7 @@ pub async fn disable_two_factor(app: &App, caller: &Caller) -> Result<Secret, Tw
     require_settled_number(app, &context, &step).await?;
 
     let tx = app.database.begin().await?;
+    users::lock(&tx, user.id).await?;
     let step = second_steps::lock(&tx, user.id)
         .await?
         .filter(|step| step.active)

@@ -10,7 +10,7 @@ use crate::app::code::open::{open, send_key};
 use crate::app::code::{LiveChallenge, open_to_attempts};
 use crate::app::session::{self, Renewal, SessionContext, authenticate};
 use crate::store::challenges::Purpose;
-use crate::store::{factors, pending_enrolments, second_steps};
+use crate::store::{factors, pending_enrolments, second_steps, users};
 
 /// What ticking the box led to.
 #[derive(Debug)]
@@ -81,6 +81,7 @@ async fn activate_at_once(
     number: &PhoneNumber,
 ) -> Result<Enabled, TwoFactorRefusal> {
     let tx = app.database.begin().await?;
+    users::lock(&tx, context.user.id).await?;
     let step = second_steps::lock(&tx, context.user.id).await?;
     if step.is_none_or(|step| step.active) {
         return Err(TwoFactorRefusal::AlreadyActive);
