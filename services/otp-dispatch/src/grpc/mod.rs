@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use sallyport_chassis::CallerTable;
 use sallyport_chassis::listener::Listener;
-use sallyport_chassis::serve::{GrpcServer, MESSAGE_LIMIT};
+use sallyport_chassis::serve::GrpcServer;
 use sallyport_proto::otp::v1::challenge_service_server::ChallengeServiceServer;
 use sallyport_proto::otp::v1::notice_service_server::NoticeServiceServer;
 use sallyport_proto::otp::v1::number_service_server::NumberServiceServer;
@@ -33,9 +33,7 @@ pub fn server(
     let challenges = challenge::Challenges(Arc::clone(&otp));
     let numbers = number::Numbers(Arc::clone(&otp));
     let mut routes = Routes::default()
-        .add_service(
-            ChallengeServiceServer::new(challenges).max_decoding_message_size(MESSAGE_LIMIT),
-        )
+        .add_service(ChallengeServiceServer::new(challenges))
         .add_service(NumberServiceServer::new(numbers))
         .add_service(NoticeServiceServer::new(notice::Notices(otp)));
     if let Some(inbox) = inbox {
