@@ -98,6 +98,7 @@ contract! {
         a_key_is_forgotten_after_a_day,
         a_resend_is_a_new_message_of_the_same_challenge,
         resends_wait_and_end,
+        what_did_not_arrive_is_not_waited_for,
         a_resends_key_sends_once,
         what_has_ended_is_not_sent_again;
     limits:

@@ -64,6 +64,8 @@ struct Challenge {
     binding: String,
     reference: String,
     expires_at: i64,
+    /// When its newest message was accepted.
+    sent_at: i64,
     resend_at: i64,
     sends_left: u32,
     tries_left: u32,
@@ -212,6 +214,15 @@ impl Inner {
         refunds
     }
 
+    /// When the challenge may be sent again. What is known not to have arrived, or may not have, is
+    /// not waited for (rule 28): then it is the instant at which it was last sent.
+    fn opens_at(&self, challenge: &Challenge) -> i64 {
+        match self.messages.get(&challenge.newest).map(Message::state) {
+            Some(MessageState::Failed(_) | MessageState::OutcomeUnknown) => challenge.sent_at,
+            _ => challenge.resend_at,
+        }
+    }
+
     fn view(&self, id: &str, message_id: Option<&str>, now: i64) -> Option<ChallengeView> {
         let challenge = self.challenges.get(id)?;
         let message_id = message_id.unwrap_or(&challenge.newest);
@@ -220,7 +231,7 @@ impl Inner {
             message_id: message_id.to_owned(),
             reference: challenge.reference.clone(),
             expires_at: challenge.expires_at,
-            resend_at: challenge.resend_at,
+            resend_at: self.opens_at(challenge),
             sends_left: challenge.sends_left,
             tries_left: challenge.tries_left,
             message_state: self

@@ -217,7 +217,8 @@ pub struct ChallengeView {
     pub reference: String,
     /// When the code ends, in unix milliseconds.
     pub expires_at: i64,
-    /// When it may be sent again, in unix milliseconds.
+    /// When it may be sent again, in unix milliseconds. Past, once its newest message has failed or
+    /// its outcome is unknown.
     pub resend_at: i64,
     /// Sends that remain.
     pub sends_left: u32,

@@ -384,6 +384,86 @@ pub(super) async fn resends_wait_and_end(stores: Stores) {
     );
 }
 
+/// Rule 28: after `failed` and `outcome_unknown` the page offers Resend at once.
+pub(super) async fn what_did_not_arrive_is_not_waited_for(stores: Stores) {
+    use otp_dispatch::ports::{Claim, Settle};
+    let (route, reason) = ("a".to_owned(), "refused".to_owned());
+    let settle = async |id: &str, message_id: &str, settle: Settle, now: i64| {
+        let copy = message(message_id, Some(id), now + 10 * MINUTE);
+        let lease = Duration::from_secs(30);
+        let claim = stores.messages.claim(&copy, lease, now).await.unwrap();
+        let Claim::Send { fence } = claim else {
+            panic!("{claim:?}")
+        };
+        let settled = stores.messages.settle(message_id, fence, settle, now);
+        assert!(settled.await.unwrap());
+    };
+    let failed = || Settle::Failed {
+        reason: reason.clone(),
+    };
+    let unknown = || Settle::Unknown {
+        route: route.clone(),
+    };
+    let now = T0 + 5_000;
+    let wanted = |id: &str, n: u32, now: i64, per_hour: u32| Resend {
+        counted: vec![cap(Scope::User, id, per_hour, 9)],
+        ..resend(id, n, now)
+    };
+    for (id, ends) in [("failed", failed()), ("unknown", unknown())] {
+        let resent = async |resend: Resend| stores.challenges.resend(resend).await.unwrap();
+        stores
+            .created(NewChallenge {
+                counted: vec![cap(Scope::User, id, 9, 9)],
+                ..new_challenge(id, T0)
+            })
+            .await;
+        let early = ResendOutcome::TooEarly(T0 + MINUTE);
+        assert_eq!(resent(wanted(id, 2, now, 9)).await, early, "{id}");
+        settle(id, &format!("{id}/1"), ends.clone(), now).await;
+        let view = stores.view(id, now).await;
+        assert!(view.resend_at <= now, "{id}: {view:?}");
+        // A reader who watches is not told of a change at every look.
+        assert_eq!(stores.view(id, now + 1).await, view);
+        // The caps and the sends hold.
+        let outcome = resent(wanted(id, 3, now, 1)).await;
+        assert!(matches!(outcome, ResendOutcome::Refused(_)), "{outcome:?}");
+        let outcome = resent(wanted(id, 4, now, 9)).await;
+        let ResendOutcome::Accepted(view, _) = outcome else {
+            panic!("{outcome:?}")
+        };
+        // The new message is waited for, whatever became of the first.
+        assert_eq!((view.resend_at, view.sends_left), (now + MINUTE, 1));
+        let early = ResendOutcome::TooEarly(now + MINUTE);
+        assert_eq!(resent(wanted(id, 5, now, 9)).await, early, "{id}");
+        settle(id, &format!("{id}/4"), ends.clone(), now).await;
+        let outcome = resent(wanted(id, 6, now, 9)).await;
+        assert!(
+            matches!(outcome, ResendOutcome::Accepted(..)),
+            "{outcome:?}"
+        );
+        settle(id, &format!("{id}/6"), ends, now).await;
+        let outcome = resent(wanted(id, 7, now, 9)).await;
+        assert_eq!(outcome, ResendOutcome::NoSendsLeft, "{id}");
+    }
+
+    // What a carrier took is waited for, until its receipt says that it failed.
+    stores.created(new_challenge("late", T0)).await;
+    let accepted = Settle::Accepted {
+        route: route.clone(),
+        carrier_id: "1".to_owned(),
+    };
+    settle("late", "late/1", accepted, T0).await;
+    assert_eq!(stores.view("late", now).await.resend_at, T0 + MINUTE);
+    let receipt = otp_dispatch::ports::ReceiptState::Failed(reason.clone());
+    stores
+        .messages
+        .receipt(&route, "1", receipt, now)
+        .await
+        .unwrap();
+    let outcome = stores.challenges.resend(resend("late", 2, now)).await;
+    assert!(matches!(outcome, Ok(ResendOutcome::Accepted(..))));
+}
+
 pub(super) async fn a_resends_key_sends_once(stores: Stores) {
     stores.created(new_challenge("c", T0)).await;
     let now = T0 + MINUTE;

@@ -8,7 +8,7 @@ local refunds = count()
 local key = challenge_key(input.id)
 redis.call('HSET', key,
   'binding', input.binding[1], 'reference', input.reference,
-  'expires_at', input.expires_at, 'resend_at', input.resend_at,
+  'expires_at', input.expires_at, 'sent_at', now, 'resend_at', input.resend_at,
   'sends_left', input.sends_left, 'tries', input.tries,
   'newest', input.message.id, 'refunds', refunds)
 keep(key, input.expires_at + input.keep_challenge)

@@ -58,6 +58,14 @@ local function public_state(message)
   return { state = stage, reason = message.reason }
 end
 
+-- When the challenge may be sent again. What is known not to have arrived, or may not have, is not
+-- waited for (rule 28): then it is the instant at which it was last sent.
+local function opens_at(challenge)
+  local stage = redis.call('HGET', message_key(challenge.newest), 'stage')
+  if stage == 'failed' or stage == 'outcome_unknown' then return tonumber(challenge.sent_at) end
+  return tonumber(challenge.resend_at)
+end
+
 local function view(id, challenge, message_id)
   message_id = message_id or challenge.newest
   return {
@@ -65,7 +73,7 @@ local function view(id, challenge, message_id)
     message_id = message_id,
     reference = challenge.reference,
     expires_at = tonumber(challenge.expires_at),
-    resend_at = tonumber(challenge.resend_at),
+    resend_at = opens_at(challenge),
     sends_left = tonumber(challenge.sends_left),
     tries_left = tonumber(challenge.tries),
     message_state = public_state(read(message_key(message_id))),

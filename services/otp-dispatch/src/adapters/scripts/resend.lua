@@ -5,7 +5,7 @@ local repeated = known()
 if repeated then return answer(repeated) end
 if phase(challenge) ~= 'live' then return answer({ outcome = 'ended' }) end
 if tonumber(challenge.sends_left) == 0 then return answer({ outcome = 'no_sends_left' }) end
-local resend_at = tonumber(challenge.resend_at)
+local resend_at = opens_at(challenge)
 if now < resend_at then return answer({ outcome = 'too_early', at = resend_at }) end
 local full = refused()
 if full then return answer(full) end
@@ -13,8 +13,8 @@ if full then return answer(full) end
 local refunds = count()
 local key = challenge_key(input.id)
 local deadline_at = math.min(input.message.deadline_at, tonumber(challenge.expires_at))
-redis.call('HSET', key, 'resend_at', input.resend_at, 'newest', input.message.id,
-  'refunds', challenge.refunds .. refunds)
+redis.call('HSET', key, 'sent_at', now, 'resend_at', input.resend_at,
+  'newest', input.message.id, 'refunds', challenge.refunds .. refunds)
 redis.call('HINCRBY', key, 'sends_left', -1)
 accept(input.id, deadline_at)
 remember(input.id)

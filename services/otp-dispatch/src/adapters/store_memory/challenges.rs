@@ -40,6 +40,7 @@ impl ChallengeStore for MemoryStore {
             binding: binding.clone(),
             reference: new.reference.clone(),
             expires_at: new.expires_at,
+            sent_at: *now,
             resend_at: new.resend_at,
             sends_left: new.sends_left,
             tries_left: new.tries,
@@ -122,8 +123,9 @@ impl ChallengeStore for MemoryStore {
         if challenge.sends_left == 0 {
             return Ok(ResendOutcome::NoSendsLeft);
         }
-        if *now < challenge.resend_at {
-            return Ok(ResendOutcome::TooEarly(challenge.resend_at));
+        let opens_at = inner.opens_at(challenge);
+        if *now < opens_at {
+            return Ok(ResendOutcome::TooEarly(opens_at));
         }
         if let Some(full) = inner.full(&resend.counted, *now) {
             return Ok(ResendOutcome::Refused(full));
@@ -132,6 +134,7 @@ impl ChallengeStore for MemoryStore {
         let mut message = resend.message.clone();
         if let Some(challenge) = inner.challenges.get_mut(&resend.id) {
             challenge.sends_left -= 1;
+            challenge.sent_at = *now;
             challenge.resend_at = resend.resend_at;
             challenge.newest = message.message_id.clone();
             challenge.refunds.extend(refunds);
