@@ -20,6 +20,8 @@ pub struct SignedIn {
     pub permissions: PermissionSet,
     /// 2 where the second factor was given in this session.
     assurance: u32,
+    /// What identity says of this instant; our own copy may be late.
+    second_factor_active: bool,
     /// For the events of the request.
     pub origin: Origin,
 }
@@ -74,6 +76,7 @@ impl App {
             permissions: people::permissions(connection, organisation_id, user_id).await?,
             user,
             assurance: session.assurance,
+            second_factor_active: session.second_factor_active,
             origin: Origin::user(user_id, caller),
         })
     }
@@ -126,7 +129,7 @@ impl SignedIn {
         if !self.permissions.holds(permission) {
             return Err(Refused::PermissionDenied);
         }
-        if self.user.two_factor_active && self.assurance < 2 {
+        if self.second_factor_active && self.assurance < 2 {
             return Err(Refused::StepUpRequired);
         }
         Ok(())

@@ -11,6 +11,7 @@ use uuid::Uuid;
 use super::App;
 use super::events::{self, EventDraft};
 use crate::domain::token;
+use crate::store::second_steps;
 use crate::store::sessions::{self, Stage};
 use crate::store::users::{self, Status};
 
@@ -41,6 +42,8 @@ pub struct SessionContext {
     pub session: sessions::Model,
     /// Its user, active.
     pub user: users::Model,
+    /// Whether the user has a second factor: active, locked or disabled.
+    pub second_factor_active: bool,
     fresh: std::time::Duration,
 }
 
@@ -83,11 +86,12 @@ pub async fn authenticate(app: &App, caller: &Caller) -> Result<SessionContext, 
     let settings = &app.settings.sessions;
     let found = sessions::Entity::find()
         .find_also_related(users::Entity)
+        .find_also_related(second_steps::Entity)
         .filter(sessions::Column::TokenHash.eq(&hash))
         .one(app.database.connection())
         .await
         .map_err(StoreError::from)?;
-    let Some((session, Some(user))) = found else {
+    let Some((session, Some(user), second_step)) = found else {
         return Err(SessionRefusal::Expired);
     };
     let idle = now - session.last_used_at;
@@ -109,6 +113,7 @@ pub async fn authenticate(app: &App, caller: &Caller) -> Result<SessionContext, 
     Ok(SessionContext {
         session,
         user,
+        second_factor_active: second_step.is_some_and(|step| step.active),
         fresh: app.settings.password.fresh,
     })
 }

@@ -112,7 +112,12 @@ fn stage(stage: Stage) -> SessionStage {
 }
 
 fn encode(context: SessionContext) -> Session {
-    let SessionContext { session, user, .. } = context;
+    let SessionContext {
+        session,
+        user,
+        second_factor_active,
+        ..
+    } = context;
     let at = |ms| Some(to_proto(from_ms(ms)));
     Session {
         session_id: session.id.to_string(),
@@ -126,6 +131,7 @@ fn encode(context: SessionContext) -> Session {
         expires_at: at(session.expires_at),
         email: user.email,
         locale: user.locale,
+        second_factor_active,
     }
 }
 

@@ -65,7 +65,7 @@ impl std::fmt::Debug for Model {
     }
 }
 
-/// A session belongs to a user of the projection.
+/// A session belongs to a user of the projection, who may have a second step.
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
 pub enum Relation {
     /// Whose it is.
@@ -75,6 +75,19 @@ pub enum Relation {
         to = "super::users::Column::Id"
     )]
     User,
+    /// What its user is asked after the password.
+    #[sea_orm(
+        belongs_to = "super::second_steps::Entity",
+        from = "Column::UserId",
+        to = "super::second_steps::Column::UserId"
+    )]
+    SecondStep,
+}
+
+impl Related<super::second_steps::Entity> for Entity {
+    fn to() -> RelationDef {
+        Relation::SecondStep.def()
+    }
 }
 
 impl Related<super::users::Entity> for Entity {

@@ -4,7 +4,9 @@ use sallyport_proto::identity::v1::{SessionStage, TwoFactorState};
 use sallyport_proto::otp::v1::{Notice, Purpose as OtpPurpose};
 use tokio::task::JoinSet;
 
-use crate::world::{Backend, NUMBER, OTHER_NUMBER, Session, WRONG, World, new_key, refusal, refused};
+use crate::world::{
+    Backend, NUMBER, OTHER_NUMBER, Session, WRONG, World, new_key, refusal, refused,
+};
 
 on_both_databases!(
     until_the_code_is_right_nothing_has_changed,
@@ -35,6 +37,7 @@ async fn until_the_code_is_right_nothing_has_changed(world: World) {
     let mut session = world.sign_in(&user).await;
     assert_eq!(session.stage, SessionStage::SignedIn);
     assert_eq!(state(&session).await, TwoFactorState::Off);
+    assert!(!session.who().await.unwrap().second_factor_active);
     assert_eq!(
         refused(session.send_step_up().await),
         "two_factor.not_active"
@@ -52,6 +55,7 @@ async fn until_the_code_is_right_nothing_has_changed(world: World) {
 
     session.enable(NUMBER, &new_key()).await.unwrap();
     assert_eq!(state(&session).await, TwoFactorState::Pending);
+    assert!(!session.who().await.unwrap().second_factor_active);
     assert_eq!(
         state(&other).await,
         TwoFactorState::Off,
@@ -67,7 +71,8 @@ async fn until_the_code_is_right_nothing_has_changed(world: World) {
     assert_eq!(now.state(), TwoFactorState::Active);
     assert_eq!(now.confirmed_number, NUMBER);
     assert_eq!(now.recovery_codes_left, 10);
-    assert_eq!(session.who().await.unwrap().assurance, 2);
+    let who = session.who().await.unwrap();
+    assert_eq!((who.assurance, who.second_factor_active), (2, true));
     assert_eq!(
         refused(other.who().await),
         "session.expired",

@@ -112,6 +112,7 @@ impl SignInService for Bare {
                 assurance: assurance.unsigned_abs(),
                 password_at,
                 second_factor_at: None,
+                second_factor_active: false,
                 expires_at,
                 email,
                 locale,

@@ -73,6 +73,7 @@ impl SignInService for Fakes {
             assurance: 2,
             password_at: Some(to_proto(SystemClock.now())),
             second_factor_at: None,
+            second_factor_active: world.profile.two_factor_active,
             expires_at: None,
             email: world.profile.email.clone(),
             locale: world.profile.fields.as_ref().unwrap().locale.clone(),
