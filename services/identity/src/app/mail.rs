@@ -15,6 +15,7 @@ use sallyport_sql::StoreError;
 use sallyport_sql::outbox::{self, Relay, Row};
 use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter};
 use serde::{Deserialize, Serialize};
+use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -28,8 +29,13 @@ use crate::store::users::{self, Status};
 
 /// The outbox topic of mails.
 pub const TOPIC: &str = "mail";
-/// Mails that are handed over at a time: a full batch stays within the relay's lease.
+/// Mails that are handed over at a time.
 const AT_ONCE: usize = 8;
+/// No mail of a batch is begun later than this. Together with `ONE_WITHIN` the batch ends within
+/// the relay's lease of half a minute, after which another relay would send it, too.
+const BEGUN_WITHIN: Duration = Duration::from_secs(12);
+/// A mail that takes longer to hand over is tried again later.
+const ONE_WITHIN: Duration = Duration::from_secs(15);
 /// The span that `resets_per_hour` counts over.
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -110,6 +116,10 @@ enum Undelivered {
     Store(#[from] StoreError),
     #[error(transparent)]
     Route(#[from] MailError),
+    #[error("the mails before it took too long")]
+    NotBegun,
+    #[error("handing it over takes too long")]
+    Stuck,
 }
 
 /// Delivers mails until `stop`.
@@ -125,28 +135,50 @@ pub async fn relay(app: App, route: Arc<dyn MailRoute>, stop: CancellationToken)
     let left: Mutex<HashSet<Uuid>> = Mutex::default();
     let (app, route, left) = (&app, &route, &left);
     relay
-        .run(stop, |rows: Vec<Row>| async move {
-            let ids: Vec<Uuid> = rows.iter().map(|row| row.id).collect();
-            let outcomes: Vec<Result<(), Undelivered>> = futures::stream::iter(rows)
-                .map(|row| async move {
-                    if lock(left).contains(&row.id) {
-                        return Ok(());
-                    }
-                    deliver(app, &**route, &row).await?;
-                    lock(left).insert(row.id);
-                    Ok(())
-                })
-                .buffer_unordered(AT_ONCE)
-                .collect()
-                .await;
-            outcomes.into_iter().collect::<Result<(), _>>()?;
-            let mut left = lock(left);
-            for id in ids {
-                left.remove(&id);
-            }
-            Ok::<(), Undelivered>(())
+        .run(stop, |rows: Vec<Row>| {
+            hand_over(rows, left, move |row| async move {
+                deliver(app, &**route, &row).await
+            })
         })
         .await;
+}
+
+/// Hands a batch over, within the relay's lease.
+async fn hand_over<One, Handing>(
+    rows: Vec<Row>,
+    left: &Mutex<HashSet<Uuid>>,
+    one: One,
+) -> Result<(), Undelivered>
+where
+    One: Fn(Row) -> Handing,
+    Handing: Future<Output = Result<(), Undelivered>>,
+{
+    let ids: Vec<Uuid> = rows.iter().map(|row| row.id).collect();
+    let (begun, one) = (Instant::now(), &one);
+    let outcomes: Vec<Result<(), Undelivered>> = futures::stream::iter(rows)
+        .map(|row| async move {
+            let id = row.id;
+            if lock(left).contains(&id) {
+                return Ok(());
+            }
+            if begun.elapsed() >= BEGUN_WITHIN {
+                return Err(Undelivered::NotBegun);
+            }
+            timeout(ONE_WITHIN, one(row))
+                .await
+                .map_err(|_| Undelivered::Stuck)??;
+            lock(left).insert(id);
+            Ok(())
+        })
+        .buffer_unordered(AT_ONCE)
+        .collect()
+        .await;
+    outcomes.into_iter().collect::<Result<(), _>>()?;
+    let mut left = lock(left);
+    for id in ids {
+        left.remove(&id);
+    }
+    Ok(())
 }
 
 fn lock(left: &Mutex<HashSet<Uuid>>) -> std::sync::MutexGuard<'_, HashSet<Uuid>> {
@@ -223,20 +255,28 @@ async fn write_reset(app: &App, row_id: Uuid, job: MailJob) -> Result<Option<Mai
     };
     // Resets of one user are counted one after the other.
     users::lock(&txn, user.id).await?;
+    let token = new_token(token::LINK);
+    let hash = token_hash(token.expose());
+    if links::exists(&txn, row_id).await? {
+        // A mail that is tried again: the request was counted and logged with the first try.
+        let now = app.clock.now_ms();
+        let open = links::set_mailed(&txn, row_id, hash, now).await?;
+        txn.commit().await?;
+        return Ok(open.map(|_| link_mail(app, &user, Purpose::Reset, &token, expires_at)));
+    }
     let before = at - HOUR.as_millis() as i64;
-    if links::count_resets(&txn, user.id, row_id, before).await? >= settings.resets_per_hour {
+    if links::count_resets(&txn, user.id, before).await? >= settings.resets_per_hour {
         metrics::counter!("password_resets_limited_total").increment(1);
         return Ok(None);
     }
-    let token = new_token(token::LINK);
-    links::put_mailed(
+    links::insert(
         &txn,
         links::Model {
             id: row_id,
             user_id: user.id,
             purpose: Purpose::Reset,
             handed_hash: None,
-            mailed_hash: Some(token_hash(token.expose())),
+            mailed_hash: Some(hash),
             idempotency_key: None,
             created_at: at,
             expires_at,
@@ -319,5 +359,53 @@ fn worded(user: &users::Model, message: Message<'_>) -> Mail {
         to: user.email.clone(),
         subject: text.subject,
         text: text.body,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    const LEASE: Duration = Duration::from_secs(30);
+
+    fn batch() -> Vec<Row> {
+        let row = |_| Row {
+            id: Uuid::now_v7(),
+            payload: Vec::new(),
+        };
+        (0..100).map(row).collect()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_slow_batch_ends_within_the_lease_and_what_left_does_not_leave_again() {
+        let (rows, left, sent) = (batch(), Mutex::default(), AtomicUsize::new(0));
+        let slow = |_| async {
+            tokio::time::sleep(Duration::from_secs(5)).await;
+            sent.fetch_add(1, Ordering::SeqCst);
+            Ok(())
+        };
+        let mut rounds = 0;
+        loop {
+            let begun = Instant::now();
+            let outcome = hand_over(rows.clone(), &left, slow).await;
+            assert!(begun.elapsed() < LEASE);
+            rounds += 1;
+            if outcome.is_ok() {
+                break;
+            }
+        }
+        assert!(rounds > 1);
+        assert_eq!(sent.into_inner(), 100);
+        assert!(lock(&left).is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_route_that_never_answers_is_left_within_the_lease() {
+        let begun = Instant::now();
+        let outcome = hand_over(batch(), &Mutex::default(), |_| std::future::pending()).await;
+        assert!(outcome.is_err());
+        assert!(begun.elapsed() < LEASE);
     }
 }

@@ -3,7 +3,6 @@
 
 use sallyport_sql::StoreError;
 use sea_orm::entity::prelude::*;
-use sea_orm::sea_query::OnConflict;
 use sea_orm::{Condition, PaginatorTrait};
 
 /// What a link is for.
@@ -67,18 +66,9 @@ pub async fn insert(txn: &impl ConnectionTrait, link: Model) -> Result<(), Store
     Ok(())
 }
 
-/// Stores a mailed link under the delivery's id; a repeated delivery replaces the token of the
-/// first.
-pub async fn put_mailed(txn: &impl ConnectionTrait, link: Model) -> Result<(), StoreError> {
-    Entity::insert(ActiveModel::from(link))
-        .on_conflict(
-            OnConflict::column(Column::Id)
-                .update_column(Column::MailedHash)
-                .to_owned(),
-        )
-        .exec_without_returning(txn)
-        .await?;
-    Ok(())
+/// Whether there is a link of this id, open or not.
+pub async fn exists(txn: &impl ConnectionTrait, id: Uuid) -> Result<bool, StoreError> {
+    Ok(Entity::find_by_id(id).one(txn).await?.is_some())
 }
 
 /// Notes the token that a mail of this link carries; `None` where the link is no longer open.
@@ -161,17 +151,15 @@ pub async fn find_by_key(
         .await?)
 }
 
-/// Reset links of the user made after this instant, other than this one.
+/// Reset links of the user made after this instant.
 pub async fn count_resets(
     txn: &impl ConnectionTrait,
     user_id: Uuid,
-    but: Uuid,
     after_ms: i64,
 ) -> Result<u64, StoreError> {
     Ok(Entity::find()
         .filter(Column::UserId.eq(user_id))
         .filter(Column::Purpose.eq(Purpose::Reset))
-        .filter(Column::Id.ne(but))
         .filter(Column::CreatedAt.gt(after_ms))
         .count(txn)
         .await?)

@@ -1,5 +1,6 @@
 //! One-time links.
 
+use identity::config::{MailRouteKind, SmtpEncryption};
 use sallyport_proto::identity::v1 as proto;
 use sallyport_proto::identity::v1::LinkPurpose;
 use std::sync::Arc;
@@ -19,6 +20,7 @@ on_both_databases!(
     a_link_is_used_once_however_many_use_it,
     a_weak_password_leaves_the_link_open,
     resets_are_limited_by_the_hour,
+    a_mail_that_is_tried_again_was_asked_for_once,
     mails_speak_the_users_language,
     no_token_lies_in_the_store,
 );
@@ -224,6 +226,43 @@ async fn resets_are_limited_by_the_hour(world: World) {
     world.advance(3_600);
     world.request_reset(&user.email).await.unwrap();
     assert_eq!(world.all_mails(&user.email).await.len(), 8);
+    world.end().await;
+}
+
+async fn a_mail_that_is_tried_again_was_asked_for_once(mut world: World) {
+    let user = world.user("ada").await;
+    world.all_mails(&user.email).await;
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = free.local_addr().unwrap().port();
+    drop(free);
+    world
+        .restart(|config| {
+            let mail = &mut config.identity.mail;
+            mail.route = MailRouteKind::Smtp;
+            mail.smtp.host = "127.0.0.1".to_owned();
+            mail.smtp.port = port;
+            mail.smtp.encryption = SmtpEncryption::None;
+        })
+        .await;
+    world.request_reset(&user.email).await.unwrap();
+    for tries in 1..=3 {
+        let tried =
+            format!("SELECT COUNT(*) FROM outbox WHERE topic = 'mail' AND attempts >= {tries}");
+        while world.value::<i64>(&tried).await == 0 {
+            tokio::task::yield_now().await;
+        }
+        world.advance(60);
+    }
+    world
+        .restart(|config| config.identity.mail.route = MailRouteKind::Inbox)
+        .await;
+    let link = link_of(&world.mails(&user.email, 1).await[0]);
+    inspect(&world, &link).await.unwrap();
+    let left = "SELECT COUNT(*) FROM outbox";
+    while world.value::<i64>(left).await > 0 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(world.log.of_type("authn_password_reset_request").len(), 1);
     world.end().await;
 }
 
