@@ -107,6 +107,21 @@ pub async fn check_address(app: &App, subject: &Subject) -> Result<(), GuessRefu
     }
 }
 
+/// Counts a reset that is asked for from the caller's address; false where there were too many in
+/// the window. They have a count of their own, with the limit of failed guesses.
+pub async fn reserve_reset(app: &App, caller: &Caller) -> Result<bool, StoreError> {
+    let settings = &app.settings.guesses;
+    let address = source(caller.client_ip);
+    guesses::reserve_address(
+        app.database.connection(),
+        &app.lookup.lookup(&[b"reset.address", address.as_bytes()]),
+        settings.address_failures,
+        ms(settings.address_window),
+        app.clock.now_ms(),
+    )
+    .await
+}
+
 /// Counts the guess as a failure, or refuses it.
 pub async fn reserve(app: &App, subject: Subject) -> Result<Reservation, GuessRefusal> {
     let settings = &app.settings.guesses;

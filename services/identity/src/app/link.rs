@@ -51,9 +51,14 @@ pub struct Inspected {
 }
 
 /// Notes that a reset was asked for. Whether the address is anybody's is looked up when the mail is
-/// written, so this takes as long for every address.
+/// written, so this takes as long for every address. Too many from one client address are noted no
+/// more, and answered alike.
 #[tracing::instrument(skip_all)]
 pub async fn request_reset(app: &App, caller: &Caller, email: &str) -> Result<(), StoreError> {
+    if !guesses::reserve_reset(app, caller).await? {
+        metrics::counter!("password_resets_limited_total").increment(1);
+        return Ok(());
+    }
     // A text that cannot be an address is nobody's.
     let email = Email::parse(email).map_or_else(String::new, |email| email.as_str().to_owned());
     let job = MailJob::Reset {

@@ -84,6 +84,35 @@ pub async fn count_address(
     Ok(())
 }
 
+/// Counts one of the address in the present window, below the limit; false at the limit.
+pub async fn reserve_address(
+    connection: &impl ConnectionTrait,
+    address_key: &str,
+    limit: u32,
+    window_ms: i64,
+    now_ms: i64,
+) -> Result<bool, StoreError> {
+    let limit = i32::try_from(limit).unwrap_or(i32::MAX);
+    let counted = execute(
+        connection,
+        "INSERT INTO guess_addresses (address_key, window_at, failures) VALUES ($1, $2, 1) \
+         ON CONFLICT (address_key) DO UPDATE SET \
+         failures = CASE WHEN guess_addresses.window_at <= $3 THEN 1 \
+                         ELSE guess_addresses.failures + 1 END, \
+         window_at = CASE WHEN guess_addresses.window_at <= $3 THEN $2 \
+                          ELSE guess_addresses.window_at END \
+         WHERE guess_addresses.window_at <= $3 OR guess_addresses.failures < $4",
+        [
+            address_key.into(),
+            now_ms.into(),
+            (now_ms - window_ms).into(),
+            limit.into(),
+        ],
+    )
+    .await?;
+    Ok(counted == 1)
+}
+
 /// The count of a subject in one network.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct NetworkCount {

@@ -20,6 +20,7 @@ on_both_databases!(
     a_link_is_used_once_however_many_use_it,
     a_weak_password_leaves_the_link_open,
     resets_are_limited_by_the_hour,
+    resets_are_limited_by_the_address_that_asks,
     a_mail_that_is_tried_again_was_asked_for_once,
     mails_speak_the_users_language,
     no_token_lies_in_the_store,
@@ -227,6 +228,43 @@ async fn resets_are_limited_by_the_hour(world: World) {
     world.request_reset(&user.email).await.unwrap();
     assert_eq!(world.all_mails(&user.email).await.len(), 8);
     world.end().await;
+}
+
+async fn resets_are_limited_by_the_address_that_asks(world: World) {
+    let user = world.user("ada").await;
+    let world = Arc::new(world);
+    let mut asked = JoinSet::new();
+    for n in 0..60 {
+        let world = world.clone();
+        asked.spawn(async move {
+            let nobody = format!("nobody{n}@example.com");
+            world.request_reset_from(&nobody, ADDRESS).await
+        });
+    }
+    for answer in asked.join_all().await {
+        answer.unwrap();
+    }
+    let counted: i32 = world.value("SELECT failures FROM guess_addresses").await;
+    assert_eq!(counted, 20, "what is beyond is not taken");
+    world
+        .request_reset_from(&user.email, ADDRESS)
+        .await
+        .unwrap();
+    // An invitation, and the notice of the first password.
+    assert_eq!(world.all_mails(&user.email).await.len(), 2);
+    // Neither another address nor a sign-in from this one is any worse off.
+    world
+        .request_reset_from(&user.email, "192.0.2.8")
+        .await
+        .unwrap();
+    assert_eq!(world.all_mails(&user.email).await.len(), 3);
+    world.sign_in(&user).await;
+    world.advance(60);
+    world
+        .request_reset_from(&user.email, ADDRESS)
+        .await
+        .unwrap();
+    assert_eq!(world.all_mails(&user.email).await.len(), 4);
 }
 
 async fn a_mail_that_is_tried_again_was_asked_for_once(mut world: World) {

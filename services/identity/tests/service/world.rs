@@ -203,9 +203,16 @@ impl World {
     }
 
     pub async fn request_reset(&self, email: &str) -> Result<(), Status> {
-        let request = proto::RequestPasswordResetRequest {
+        self.request_reset_from(email, ADDRESS).await
+    }
+
+    pub async fn request_reset_from(&self, email: &str, address: &str) -> Result<(), Status> {
+        let mut request = Request::new(proto::RequestPasswordResetRequest {
             email: email.to_owned(),
-        };
+        });
+        request
+            .metadata_mut()
+            .insert("x-client-ip", address.parse().unwrap());
         self.passwords().request_password_reset(request).await?;
         Ok(())
     }
