@@ -7,7 +7,7 @@ use sea_orm::entity::prelude::*;
 use sea_orm::sea_query::{CaseStatement, Cond, ExprTrait, OnConflict};
 use sea_orm::{IntoActiveModel, QuerySelect};
 
-use crate::domain::second_step::{DISABLED_AT, LockRules};
+use crate::domain::second_step::{DISABLED_AT, LONGEST_LOCK, LockRules};
 
 /// A row of `second_steps`; made when the user first binds a number.
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
@@ -39,9 +39,10 @@ pub enum Relation {}
 impl ActiveModelBehavior for ActiveModel {}
 
 impl Model {
-    /// Whether the ceiling of wrong answers is reached.
+    /// Whether the ceiling of wrong answers ended the factor. Who has none active has none to end:
+    /// there the longest lock holds on.
     pub fn is_spent(&self) -> bool {
-        self.failures >= DISABLED_AT as i32
+        self.active && self.failures >= DISABLED_AT as i32
     }
 }
 
@@ -78,8 +79,9 @@ pub async fn ensure(db: &impl ConnectionTrait, user_id: Uuid) -> Result<(), Stor
 /// that this count leads to, so that attempts made at the same instant can never be more than the
 /// ladder allows. Returns the count, or `None` where no attempt is taken.
 ///
-/// `enrolling` attempts are taken while the factor is disabled, since they end that; a user who
-/// has no active factor has none to disable, and his count stops at the same ceiling.
+/// `enrolling` attempts are taken while the factor is disabled, since they end that. A user who has
+/// no active factor has none to disable: his count stays at the ceiling, and each attempt there sets
+/// the longest lock.
 pub async fn reserve(
     db: &impl ConnectionTrait,
     user_id: Uuid,
@@ -95,7 +97,12 @@ pub async fn reserve(
             Expr::value(now_ms + ms(length)),
         );
     }
-    let locked_until = locked_until.finally(Expr::col(Column::LockedUntilAt));
+    let at_ceiling = Cond::all()
+        .add(after().gte(DISABLED_AT as i32))
+        .add(Expr::col(Column::Active).eq(false));
+    let locked_until = locked_until
+        .case(at_ceiling, Expr::value(now_ms + ms(LONGEST_LOCK)))
+        .finally(Expr::col(Column::LockedUntilAt));
     let disabled_at = CaseStatement::new()
         .case(
             Cond::all()
@@ -107,7 +114,11 @@ pub async fn reserve(
         .finally(Expr::col(Column::DisabledAt));
     let mut open = Entity::update_many()
         .filter(Column::UserId.eq(user_id))
-        .filter(Column::Failures.lt(DISABLED_AT as i32))
+        .filter(
+            Cond::any()
+                .add(Column::Failures.lt(DISABLED_AT as i32))
+                .add(Column::Active.eq(false)),
+        )
         .filter(
             Cond::any()
                 .add(Column::LockedUntilAt.is_null())
@@ -118,8 +129,14 @@ pub async fn reserve(
             .filter(Column::Active.eq(true))
             .filter(Column::DisabledAt.is_null());
     }
+    let counted = CaseStatement::new()
+        .case(
+            Cond::all().add(Expr::col(Column::Failures).lt(DISABLED_AT as i32)),
+            after(),
+        )
+        .finally(Expr::col(Column::Failures));
     let rows = open
-        .col_expr(Column::Failures, after())
+        .col_expr(Column::Failures, counted.into())
         .col_expr(Column::LockedUntilAt, locked_until.into())
         .col_expr(Column::DisabledAt, disabled_at.into())
         .exec_with_returning(db)

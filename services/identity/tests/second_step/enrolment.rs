@@ -2,6 +2,7 @@
 
 use sallyport_proto::identity::v1::{SessionStage, TwoFactorState};
 use sallyport_proto::otp::v1::{Notice, Purpose as OtpPurpose};
+use sea_orm::ConnectionTrait;
 use tokio::task::JoinSet;
 
 use crate::world::{
@@ -24,6 +25,8 @@ on_both_databases!(
     switching_off_needs_a_fresh_second_factor,
     policy_forbids_switching_off,
     guesses_at_an_enrolment_count_like_any_others,
+    a_hundred_wrong_guesses_at_an_enrolment_do_not_end_enrolling,
+    guesses_at_an_enrolment_do_not_count_for_a_number_confirmed_before,
     switching_on_twice_at_once_makes_one_set_of_codes,
 );
 
@@ -464,6 +467,56 @@ async fn guesses_at_an_enrolment_count_like_any_others(world: World) {
     world.end().await;
 }
 
+async fn set_failures(world: &World, failures: u32) {
+    let sql = format!("UPDATE second_steps SET failures = {failures}");
+    let connection = world.database.connection();
+    connection.execute_unprepared(&sql).await.unwrap();
+}
+
+async fn a_hundred_wrong_guesses_at_an_enrolment_do_not_end_enrolling(world: World) {
+    let user = world.user("ada").await;
+    world.otp.set_tries(1000);
+    let mut session = world.sign_in(&user).await;
+    session.enable(NUMBER, &new_key()).await.unwrap();
+    set_failures(&world, 99).await;
+    for hour in 1..=3 {
+        let mut guesses = JoinSet::new();
+        for _ in 0..20 {
+            let session = session.clone();
+            guesses.spawn(async move { refused(session.verify(WRONG).await) });
+        }
+        let answers = guesses.join_all().await;
+        let wrong = answers.iter().filter(|reason| *reason == "code.wrong");
+        assert_eq!(wrong.count(), 1, "{answers:?}");
+        let step = world.step(&user).await;
+        assert_eq!((step.failures, step.disabled_at), (100, None));
+        let locks = world.log.wait_for("authn_second_factor_lock", hour).await;
+        assert_eq!(locks[hour - 1].details["seconds"], "3600");
+        world.advance_minutes(59);
+        session = world.sign_in(&user).await;
+        assert_eq!(session.stage, SessionStage::SignedIn);
+        let locked = refusal(session.enable(NUMBER, &new_key()).await);
+        assert_eq!(locked.reason, "second_factor.locked");
+        assert_eq!(locked.retry_after.unwrap().as_secs(), 60);
+        world.advance_minutes(1);
+        session.enable(NUMBER, &new_key()).await.unwrap();
+    }
+    session.give(&world.otp.newest_code(NUMBER)).await.unwrap();
+    assert_eq!(world.step(&user).await.failures, 0);
+    world.signed_in_twice(&user, NUMBER).await;
+    assert!(world.log.of_type("authn_second_factor_disabled").is_empty());
+    world.end().await;
+}
+
+async fn guesses_at_an_enrolment_do_not_count_for_a_number_confirmed_before(world: World) {
+    let (user, mut session, _) = world.enrolled("ada").await;
+    session.disable().await.unwrap();
+    set_failures(&world, 100).await;
+    assert!(session.enable(NUMBER, &new_key()).await.unwrap().active);
+    world.signed_in_twice(&user, NUMBER).await;
+    world.end().await;
+}
+
 async fn switching_on_twice_at_once_makes_one_set_of_codes(world: World) {
     let (_, mut session, _) = world.enrolled("ada").await;
     session.disable().await.unwrap();
@@ -481,7 +534,6 @@ async fn switching_on_twice_at_once_makes_one_set_of_codes(world: World) {
 /// On SQLite the writing transactions follow one another, so there is nothing to wait for within.
 #[tokio::test(flavor = "multi_thread")]
 async fn whoever_binds_a_number_waits_for_sign_ins_under_way() {
-    use sea_orm::ConnectionTrait;
     let world = World::start(Backend::Postgres).await;
     let user = world.user("ada").await;
     let mut session = world.sign_in(&user).await;

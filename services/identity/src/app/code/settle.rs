@@ -14,7 +14,7 @@ use crate::app::notices;
 use crate::app::session::{self, Renewal, SessionContext};
 use crate::app::two_factor::bind;
 use crate::domain::mail_text::Notice;
-use crate::domain::second_step::{Consequence, DISABLED_AT};
+use crate::domain::second_step::{Consequence, DISABLED_AT, LONGEST_LOCK};
 use crate::domain::token;
 use crate::store::challenges::{self, Challenge, Purpose};
 use crate::store::factors::EndReason;
@@ -183,7 +183,13 @@ pub(super) async fn settle_wrong(
     let closed = step
         .as_ref()
         .is_some_and(|step| open_to_attempts(step, false, now).is_err());
-    match app.settings.second_step.lock_rules().consequence(count) {
+    let consequence = match app.settings.second_step.lock_rules().consequence(count) {
+        Consequence::Disabled if step.as_ref().is_some_and(|step| !step.active) => {
+            Consequence::Locked(LONGEST_LOCK)
+        }
+        consequence => consequence,
+    };
+    match consequence {
         Consequence::Locked(length) if closed => {
             let event = EventDraft::of(caller, user, "authn_second_factor_lock")
                 .with("failures", count)
@@ -196,10 +202,8 @@ pub(super) async fn settle_wrong(
                 .with("failures", count);
             events::record(&tx, app, event).await?;
             tell_closed(&tx, settlement, Notice::SecondStepDisabled).await?;
-            if step.is_some_and(|step| step.active) {
-                let now_ms = now.as_millisecond();
-                factors::end_all(&tx, user.id, EndReason::TooManyFailures, now_ms).await?;
-            }
+            let now_ms = now.as_millisecond();
+            factors::end_all(&tx, user.id, EndReason::TooManyFailures, now_ms).await?;
         }
         Consequence::Counted | Consequence::Locked(_) | Consequence::Disabled => {}
     }

@@ -87,6 +87,8 @@ async fn activate_at_once(
         return Err(TwoFactorRefusal::AlreadyActive);
     }
     pending_enrolments::drop_of_user(&tx, context.user.id).await?;
+    // What was guessed at other numbers while nothing was active does not count for this one.
+    second_steps::clear(&tx, context.user.id).await?;
     let recovery_codes = bind::activate(&tx, app, caller, context, number).await?;
     let session_token = session::renew(&tx, app, context, Renewal::default()).await?;
     tx.commit().await.map_err(StoreError::from)?;
