@@ -175,17 +175,16 @@ async fn prove(
 
 /// Judges and hashes a password that the user chose.
 ///
-/// Eight code points do where the password is not alone: the user has a second factor, or signs in
-/// no further than to enrolling one, since it is required of him. Otherwise fifteen.
+/// Eight code points do where sign-in asks the user for a second factor, too. Otherwise fifteen,
+/// also where one is required of him that he does not have yet: until then the password is alone.
 pub(super) async fn make_new(
     app: &App,
     user: &users::Model,
     chosen: Password,
 ) -> Result<Result<NewHash, PasswordRefusal>, HashError> {
     let settings = &app.settings.password;
-    let second = user.two_factor_required
-        || second_step::asked_of(app.database.connection(), user.id).await?;
-    let minimum = if second {
+    let asked = second_step::asked_of(app.database.connection(), user.id).await?;
+    let minimum = if asked {
         settings.minimum_with_second_factor
     } else {
         settings.minimum_alone

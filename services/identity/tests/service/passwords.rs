@@ -102,6 +102,16 @@ async fn a_second_factor_makes_eight_letters_enough(world: World) {
     world
         .change(&mut user, |user| user.two_factor_required = true)
         .await;
+    let required = session.change(PASSWORD, eight).await;
+    let refused = refusal(&required.unwrap_err());
+    assert_eq!(refused.get("minimum"), Some("15"), "required is not asked");
+    world
+        .execute(
+            "INSERT INTO second_steps \
+             (user_id, active, failures, recovery_tries, recovery_window_at) \
+             SELECT id, TRUE, 0, 0, 0 FROM users",
+        )
+        .await;
     let seven = session.change(PASSWORD, &eight[1..]).await;
     assert_eq!(refusal(&seven.unwrap_err()).get("minimum"), Some("8"));
     session.change(PASSWORD, eight).await.unwrap();
