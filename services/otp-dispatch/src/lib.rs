@@ -80,7 +80,12 @@ impl Backends {
             other => bail!("queue.url: scheme {other} is none of sqlite, amqp, amqps"),
         };
         let inbox = (config.profile == Profile::Development).then(SmsInbox::new);
-        Ok(Self { challenges, messages, queue, inbox })
+        Ok(Self {
+            challenges,
+            messages,
+            queue,
+            inbox,
+        })
     }
 }
 
@@ -96,12 +101,24 @@ pub async fn run_api(
     stop: CancellationToken,
 ) -> Result<()> {
     config.check()?;
-    let Backends { challenges, messages, queue, inbox } = backends;
+    let Backends {
+        challenges,
+        messages,
+        queue,
+        inbox,
+    } = backends;
     ensure!(
         inbox.is_none() || config.profile == Profile::Development,
         "the SMS inbox works with profile = \"development\" only"
     );
-    let otp = Arc::new(Otp::new(&config, challenges, messages, queue, clock, stop.clone())?);
+    let otp = Arc::new(Otp::new(
+        &config,
+        challenges,
+        messages,
+        queue,
+        clock,
+        stop.clone(),
+    )?);
     let server = grpc::server(&config, listener, Arc::clone(&otp), inbox);
     let mut tasks = Supervisor::new(stop.clone());
     tasks.spawn("sweep", otp.sweep());

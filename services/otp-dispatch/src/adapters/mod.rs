@@ -1,8 +1,8 @@
 //! One file for each technology behind a port.
 
-pub mod store_memory;
 pub mod queue_rabbitmq;
 pub mod queue_sqlite;
 pub mod route_inbox;
 pub mod route_smpp;
+pub mod store_memory;
 pub mod store_redis;
