@@ -185,7 +185,7 @@ impl Services<'_> {
     }
 
     async fn dispatcher(&self) -> Result<Process> {
-        let ready = Ready::Line("dispatching".to_owned());
+        let ready = Ready::Line("consuming".to_owned());
         self.run("sms-dispatcher", "OTP__", self.backends(), ready)
             .await
     }

@@ -392,7 +392,7 @@ mod tests {
         assert!(relay.step(&deliver).await.unwrap());
         assert_eq!(*seen.lock().unwrap(), [b"good".to_vec()]);
         clock.0.store(1_000, Ordering::SeqCst);
-        assert!(relay.step(&poison).await.unwrap());
+        assert!(!relay.step(&poison).await.unwrap());
         clock.0.store(2_999, Ordering::SeqCst);
         assert!(
             !relay.step(&poison).await.unwrap(),
