@@ -101,8 +101,10 @@ impl Otp {
 }
 
 async fn connection(redis: &Redis) -> Result<redis::aio::MultiplexedConnection> {
+    // Emptying a full server takes longer than the half second that is the default.
+    let patient = redis::AsyncConnectionConfig::new().set_response_timeout(None);
     Ok(redis::Client::open(redis.url())?
-        .get_multiplexed_async_connection()
+        .get_multiplexed_async_connection_with_config(&patient)
         .await?)
 }
 
