@@ -72,7 +72,8 @@ if wants lint; then cargo_tool cargo-deny cargo-deny 0.20.2; fi
 
 node_modules() { # FOLDER: as the lock file says, once
     if [[ ! -d $1/node_modules || $1/package-lock.json -nt $1/node_modules ]]; then
-        (cd "$1" && npm ci --silent --no-audit --no-fund)
+        # Not `npm ci`: it refuses a lock file without the optional builds for other platforms.
+        (cd "$1" && npm install --silent --no-save --no-audit --no-fund)
         touch "$1/node_modules"
     fi
 }
