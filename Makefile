@@ -41,7 +41,7 @@ fmt: ## Format the code
 check: ## Format, lints, licences, protos: everything but the tests
 	@$(LOCAL)/require.sh build lint
 	cargo fmt --all --check
-	cargo clippy --workspace --all-targets
+	cargo clippy --workspace --all-targets -- -D warnings
 	cargo deny --log-level error check bans licenses sources
 	cd proto && node_modules/.bin/buf lint
 

@@ -78,6 +78,13 @@ async fn journey(run: Run) -> Result<()> {
     let text = |en: &'static str, fr: &'static str| if run.french { fr } else { en };
 
     first_password(&portal, &system).await?;
+    if run.french {
+        // The account says English until its user says otherwise.
+        portal.open("/account").await?;
+        portal.pick("locale", "fr").await?;
+        portal.click("form#account .save button").await?;
+        portal.at("/account").await?;
+    }
     number_without_country_is_refused(&portal, text).await?;
     let codes = enrol(&portal, &system, text).await?;
     sign_in_with_code(&portal, &system, text).await?;
@@ -266,7 +273,7 @@ async fn sign_in_with_code(
     let sms = system.sms(NUMBER, 3).await?.remove(2);
     if portal.has("#state-text").await? && system.kind() == Kind::Real {
         portal
-            .wait_for_text("#state-text", text("Delivered", "Livré"))
+            .wait_for_text("#state-text", text("was delivered", "a été livré"))
             .await?;
     }
     portal.picture("09-code-sign-in").await?;

@@ -125,27 +125,36 @@ impl System {
                 .into_iter()
                 .map(|m| m.text)
                 .collect(),
-            None => {
-                let answer: serde_json::Value = reqwest::Client::new()
-                    .get(format!("{}/dev/inbox", self.portal))
-                    .query(&[
-                        ("to", number),
-                        ("wait", "20"),
-                        ("after", &(count.saturating_sub(1)).to_string()),
-                    ])
-                    .header("accept", "application/json")
-                    .send()
-                    .await?
-                    .error_for_status()?
-                    .json()
-                    .await?;
-                let list = answer["sms"].as_array().context("no list of SMS")?;
-                list.iter()
-                    .map(|sms| sms["text"].as_str().map(str::to_owned).context("no text"))
-                    .collect::<Result<_>>()?
-            }
+            None => self.inbox(number, count).await?,
         };
         ensure!(texts.len() >= count, "{} SMS, not {count}", texts.len());
+        Ok(texts)
+    }
+
+    /// The inbox says what came after a sequence, and waits while that is nothing.
+    async fn inbox(&self, number: &str, count: usize) -> Result<Vec<String>> {
+        let (mut texts, mut after) = (Vec::new(), 0);
+        while texts.len() < count {
+            let answer: serde_json::Value = reqwest::Client::new()
+                .get(format!("{}/dev/inbox", self.portal))
+                .query(&[
+                    ("to", number),
+                    ("wait", "20"),
+                    ("after", &after.to_string()),
+                ])
+                .header("accept", "application/json")
+                .send()
+                .await?
+                .error_for_status()?
+                .json()
+                .await?;
+            let list = answer["sms"].as_array().context("no list of SMS")?;
+            ensure!(!list.is_empty(), "{} SMS, not {count}", texts.len());
+            for sms in list {
+                texts.push(sms["text"].as_str().context("no text")?.to_owned());
+                after = sms["sequence"].as_u64().context("no sequence")?;
+            }
+        }
         Ok(texts)
     }
 

@@ -1,6 +1,8 @@
 //! Mutual TLS between processes: the client certificate's URI names the caller, and only the table's
 //! peers pass. No service is needed: behind the table an unserved RPC answers UNIMPLEMENTED.
 
+#![allow(clippy::unwrap_used, reason = "a test that meets an error ends")]
+
 use std::path::{Path, PathBuf};
 
 use rcgen::{CertificateParams, Issuer, KeyPair, SanType};
@@ -136,7 +138,12 @@ async fn a_certificate_of_another_authority_does_not_connect() {
         tls: Some(tls),
     })
     .unwrap();
-    assert_ne!(answer(wire).await, Code::Unimplemented);
+    // The handshake fails, or the server's alert ends the connection under the first call.
+    let answer = answer(wire).await;
+    assert!(
+        matches!(answer, Code::Unavailable | Code::Unknown),
+        "{answer:?}"
+    );
     stop.cancel();
 }
 

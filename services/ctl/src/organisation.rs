@@ -22,7 +22,7 @@ pub(crate) enum OrgCommand {
     ///
     /// Example: sallyportctl org create --socket data/operator.sock --name Example
     /// --email admin@example.com --first-name Ada --last-name Martin
-    Create(Create),
+    Create(Box<Create>),
     /// List the organisations.
     ///
     /// Example: sallyportctl org list --socket data/operator.sock --output json

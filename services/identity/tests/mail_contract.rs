@@ -1,6 +1,8 @@
 //! The contract of mail routes: the same function over the SMTP route, against a server on a real
 //! socket, and over the inbox.
 
+#![allow(clippy::unwrap_used, reason = "a test that meets an error ends")]
+
 use std::sync::{Arc, Mutex};
 
 use base64::Engine;
@@ -326,7 +328,9 @@ fn decode_words(text: &str) -> String {
             let encoded = word
                 .strip_prefix("=?utf-8?b?")
                 .and_then(|word| word.strip_suffix("?="));
-            if !out.is_empty() && !(after_encoded && encoded.is_some()) {
+            // Space between two encoded words does not count.
+            let joined = out.is_empty() || after_encoded && encoded.is_some();
+            if !joined {
                 out.push(' ');
             }
             out.push_str(&encoded.map_or_else(|| word.to_owned(), decode_base64));

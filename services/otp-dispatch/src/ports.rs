@@ -236,8 +236,10 @@ pub trait Queue: Send + Sync {
     async fn publish(&self, message: &QueueMessage) -> Result<(), QueueError>;
 
     /// Starts consuming; at most `prefetch` deliveries are unsettled at a time, codes before
-    /// notices.
-    async fn consume(&self, prefetch: u16) -> Result<Box<dyn Consumer>, QueueError>;
+    /// notices. No delivery is held longer than `hold`: a queue that cannot see its holder die
+    /// delivers again after it.
+    async fn consume(&self, prefetch: u16, hold: Duration)
+    -> Result<Box<dyn Consumer>, QueueError>;
 
     /// Messages that wait, by class.
     async fn depth(&self, class: Class) -> Result<u64, QueueError>;

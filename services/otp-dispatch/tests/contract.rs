@@ -94,6 +94,7 @@ contract! {
         a_binding_under_an_older_key_finds,
         a_cancelled_challenge_has_ended,
         a_key_makes_one_challenge,
+        the_key_of_an_ended_challenge_is_refused,
         the_same_key_at_once_makes_one_challenge,
         a_key_is_forgotten_after_a_day,
         a_resend_is_a_new_message_of_the_same_challenge,

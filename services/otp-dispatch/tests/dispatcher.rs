@@ -356,7 +356,7 @@ fn to_carrier(rig: &Rig, smsc: &ForeignSmsc) -> Routes {
         source_npi: None,
         validity: true,
     };
-    let configs = [RouteConfig::Smpp(config)];
+    let configs = [RouteConfig::Smpp(Box::new(config))];
     Routes::start(&configs, None, &rig.store, &rig.clock).unwrap()
 }
 

@@ -16,6 +16,8 @@ use sallyport_testkit::{ManualClock, RabbitMq};
 
 /// Ends a wait that will never end; nothing is expected to come near it.
 const NEVER: Duration = Duration::from_secs(90);
+/// How long a delivery is held at most.
+const HOLD: Duration = Duration::from_secs(45);
 const CONFIRM: Duration = Duration::from_secs(30);
 
 type Dead = Vec<(String, String)>;
@@ -68,7 +70,7 @@ async fn ids(consumer: &mut Box<dyn Consumer>, count: usize) -> Vec<String> {
 
 async fn arrives_whole_in_order_and_is_gone_once_acknowledged(rig: Rig) {
     publish(&*rig.queue, &["a", "b", "c"], Class::Code).await;
-    let mut consumer = rig.queue.consume(10).await.unwrap();
+    let mut consumer = rig.queue.consume(10, HOLD).await.unwrap();
     let first = next(&mut consumer).await;
     assert_eq!(*first.message(), message("a", Class::Code));
     assert!(!first.redelivered());
@@ -77,12 +79,12 @@ async fn arrives_whole_in_order_and_is_gone_once_acknowledged(rig: Rig) {
     drop(consumer);
     // Whatever came again would come before it.
     publish(&*rig.queue, &["last"], Class::Code).await;
-    let mut consumer = rig.queue.consume(10).await.unwrap();
+    let mut consumer = rig.queue.consume(10, HOLD).await.unwrap();
     assert_eq!(ids(&mut consumer, 1).await, ["last"]);
 }
 
 async fn a_message_that_comes_later_wakes_the_consumer(rig: Rig) {
-    let mut consumer = rig.queue.consume(10).await.unwrap();
+    let mut consumer = rig.queue.consume(10, HOLD).await.unwrap();
     let (delivery, ()) = tokio::join!(
         next(&mut consumer),
         publish(&*rig.queue, &["a"], Class::Code)
@@ -94,14 +96,14 @@ async fn a_message_that_comes_later_wakes_the_consumer(rig: Rig) {
 async fn what_a_lost_consumer_held_comes_again_in_order(rig: Rig) {
     let all = ["a", "b", "c", "d", "e"];
     publish(&*rig.queue, &all, Class::Code).await;
-    let mut consumer = rig.queue.consume(4).await.unwrap();
+    let mut consumer = rig.queue.consume(4, HOLD).await.unwrap();
     let mut held = Vec::new();
     for _ in 0..3 {
         held.push(next(&mut consumer).await);
     }
     drop(consumer);
     drop(held);
-    let mut consumer = rig.queue.consume(10).await.unwrap();
+    let mut consumer = rig.queue.consume(10, HOLD).await.unwrap();
     for (index, expected) in all.iter().enumerate() {
         let delivery = next(&mut consumer).await;
         assert_eq!(id(&*delivery), *expected);
@@ -114,7 +116,7 @@ async fn what_a_lost_consumer_held_comes_again_in_order(rig: Rig) {
 
 async fn a_dropped_delivery_comes_again(rig: Rig) {
     publish(&*rig.queue, &["a"], Class::Code).await;
-    let mut consumer = rig.queue.consume(10).await.unwrap();
+    let mut consumer = rig.queue.consume(10, HOLD).await.unwrap();
     drop(next(&mut consumer).await);
     let again = next(&mut consumer).await;
     assert_eq!(id(&*again), "a");
@@ -125,7 +127,7 @@ async fn a_dropped_delivery_comes_again(rig: Rig) {
 }
 
 async fn again_waits_and_comes_with_its_new_content(rig: Rig) {
-    let mut consumer = rig.queue.consume(10).await.unwrap();
+    let mut consumer = rig.queue.consume(10, HOLD).await.unwrap();
     for class in Class::ALL {
         publish(&*rig.queue, &["a"], class).await;
         let delivery = next(&mut consumer).await;
@@ -143,11 +145,11 @@ async fn again_waits_and_comes_with_its_new_content(rig: Rig) {
 
 async fn the_buried_stay_with_their_reason(rig: Rig) {
     publish(&*rig.queue, &["a", "b"], Class::Code).await;
-    let mut consumer = rig.queue.consume(10).await.unwrap();
+    let mut consumer = rig.queue.consume(10, HOLD).await.unwrap();
     let delivery = next(&mut consumer).await;
     delivery.bury("seal").await.unwrap();
     drop(consumer);
-    let mut consumer = rig.queue.consume(10).await.unwrap();
+    let mut consumer = rig.queue.consume(10, HOLD).await.unwrap();
     assert_eq!(ids(&mut consumer, 1).await, ["b"]);
     assert_eq!((rig.dead)().await, [("a".to_owned(), "seal".to_owned())]);
 }
@@ -157,7 +159,7 @@ async fn no_more_are_open_than_asked_for(rig: Rig) {
     publish(&*rig.queue, &["n"], Class::Notice).await;
     assert_eq!(rig.queue.depth(Class::Code).await.unwrap(), 3);
     assert_eq!(rig.queue.depth(Class::Notice).await.unwrap(), 1);
-    let mut consumer = rig.queue.consume(2).await.unwrap();
+    let mut consumer = rig.queue.consume(2, HOLD).await.unwrap();
     let (first, second) = (next(&mut consumer).await, next(&mut consumer).await);
     assert_eq!(rig.queue.depth(Class::Code).await.unwrap(), 1);
     assert_eq!((id(&*first), id(&*second)), ("a", "b"));
@@ -169,7 +171,7 @@ async fn no_more_are_open_than_asked_for(rig: Rig) {
 
 async fn a_flood_of_notices_leaves_room_for_codes(rig: Rig) {
     publish(&*rig.queue, &["n1", "n2", "n3", "n4"], Class::Notice).await;
-    let mut consumer = rig.queue.consume(10).await.unwrap();
+    let mut consumer = rig.queue.consume(10, HOLD).await.unwrap();
     let notices = (next(&mut consumer).await, next(&mut consumer).await);
     assert_eq!((id(&*notices.0), id(&*notices.1)), ("n1", "n2"));
     // Two of ten may be notices: the third waits behind a code that comes later.
@@ -189,7 +191,7 @@ async fn many_publish_at_once_and_each_is_there(rig: Rig) {
     for published in futures::future::join_all(publishing).await {
         published.unwrap();
     }
-    let mut consumer = rig.queue.consume(50).await.unwrap();
+    let mut consumer = rig.queue.consume(50, HOLD).await.unwrap();
     let mut arrived = ids(&mut consumer, many.len()).await;
     arrived.sort();
     arrived.dedup();
@@ -273,7 +275,7 @@ async fn sqlite_serves_codes_before_older_notices() {
     let (_folder, rig, _clock) = on_sqlite().await;
     publish(&*rig.queue, &["n1", "n2"], Class::Notice).await;
     publish(&*rig.queue, &["c1", "c2"], Class::Code).await;
-    let mut consumer = rig.queue.consume(10).await.unwrap();
+    let mut consumer = rig.queue.consume(10, HOLD).await.unwrap();
     assert_eq!(ids(&mut consumer, 4).await, ["c1", "c2", "n1", "n2"]);
 }
 
@@ -281,11 +283,11 @@ async fn sqlite_serves_codes_before_older_notices() {
 async fn sqlite_gives_a_dead_holders_message_to_another_after_its_lease() {
     let (_folder, rig, clock) = on_sqlite().await;
     publish(&*rig.queue, &["a"], Class::Code).await;
-    let mut dead = rig.queue.consume(1).await.unwrap();
+    let mut dead = rig.queue.consume(1, HOLD).await.unwrap();
     let late = next(&mut dead).await;
     assert_eq!(rig.queue.depth(Class::Code).await.unwrap(), 0);
-    clock.advance(Duration::from_secs(46));
-    let mut alive = rig.queue.consume(1).await.unwrap();
+    clock.advance(HOLD);
+    let mut alive = rig.queue.consume(1, HOLD).await.unwrap();
     let again = next(&mut alive).await;
     assert!(again.redelivered());
     late.acknowledge()
@@ -299,14 +301,14 @@ async fn sqlite_gives_a_dead_holders_message_to_another_after_its_lease() {
 async fn sqlite_keeps_everything_over_a_restart() {
     let (folder, rig, clock) = on_sqlite().await;
     publish(&*rig.queue, &["a", "b"], Class::Code).await;
-    let mut consumer = rig.queue.consume(10).await.unwrap();
+    let mut consumer = rig.queue.consume(10, HOLD).await.unwrap();
     let held = next(&mut consumer).await;
     let queue = open(&folder, &clock).await;
     drop((consumer, rig));
     // Killed: nobody gave anything back.
     std::mem::forget(held);
-    clock.advance(Duration::from_secs(46));
-    let mut consumer = queue.consume(10).await.unwrap();
+    clock.advance(HOLD);
+    let mut consumer = queue.consume(10, HOLD).await.unwrap();
     assert_eq!(ids(&mut consumer, 2).await, ["a", "b"]);
 }
 
@@ -314,7 +316,7 @@ async fn sqlite_keeps_everything_over_a_restart() {
 async fn sqlite_buries_a_message_that_kills_every_holder() {
     let (_folder, rig, _clock) = on_sqlite().await;
     publish(&*rig.queue, &["poison", "good"], Class::Code).await;
-    let mut consumer = rig.queue.consume(10).await.unwrap();
+    let mut consumer = rig.queue.consume(10, HOLD).await.unwrap();
     let mut first = next(&mut consumer).await;
     let mut deliveries = 1;
     while id(&*first) == "poison" {
@@ -380,7 +382,7 @@ async fn rabbitmq_publishes_again_after_its_queue_was_deleted() {
     let lost = rig.queue.publish(&message("b", Class::Code)).await;
     lost.expect_err("no queue took it");
     publish(&*rig.queue, &["c"], Class::Code).await;
-    let mut consumer = rig.queue.consume(10).await.unwrap();
+    let mut consumer = rig.queue.consume(10, HOLD).await.unwrap();
     assert_eq!(ids(&mut consumer, 1).await, ["c"]);
     // The broker cancels the consumer; it comes back by itself.
     channel
@@ -416,7 +418,7 @@ async fn rabbitmq_buries_what_is_no_message() {
         .unwrap();
     assert!(confirm.await.unwrap().is_ack());
     publish(&*rig.queue, &["b"], Class::Code).await;
-    let mut consumer = rig.queue.consume(10).await.unwrap();
+    let mut consumer = rig.queue.consume(10, HOLD).await.unwrap();
     assert_eq!(ids(&mut consumer, 2).await, ["a", "b"]);
     let get = lapin::options::BasicGetOptions { no_ack: true };
     let dead = channel
@@ -437,7 +439,7 @@ async fn rabbitmq_errors_in_bounded_time_while_it_is_away_and_works_after() {
     away.expect("not bounded").expect_err("nobody confirmed");
     broker.start_again().await.unwrap();
     publish(&*rig.queue, &["c"], Class::Code).await;
-    let mut consumer = rig.queue.consume(10).await.unwrap();
+    let mut consumer = rig.queue.consume(10, HOLD).await.unwrap();
     assert_eq!(ids(&mut consumer, 2).await, ["a", "c"]);
 }
 
@@ -448,7 +450,7 @@ async fn rabbitmq_consumers_come_back_by_themselves_and_nothing_confirmed_is_los
     let waiting: Vec<_> = (0..20).map(|n| format!("m{n:02}")).collect();
     let all: Vec<_> = waiting.iter().map(String::as_str).collect();
     publish(&*rig.queue, &all, Class::Code).await;
-    let mut consumer = rig.queue.consume(5).await.unwrap();
+    let mut consumer = rig.queue.consume(5, HOLD).await.unwrap();
     let stale = next(&mut consumer).await;
     assert_eq!(id(&*stale), "m00");
     next(&mut consumer).await.acknowledge().await.unwrap();

@@ -84,7 +84,11 @@ impl Service {
         let clock = ManualClock::new("2026-03-01T12:00:00Z".parse().unwrap());
         let shared: Arc<dyn Clock> = Arc::new(clock.clone());
         let opened = Backends::open(&config, Arc::clone(&shared)).await.unwrap();
-        let consumer = opened.queue.consume(1).await.unwrap();
+        let consumer = opened
+            .queue
+            .consume(1, Duration::from_secs(60))
+            .await
+            .unwrap();
         let backends = change(opened);
         let seal = Keyring::load_or_create(&config.keys.folder.join("seal.keys")).unwrap();
         let phone = Phone {

@@ -187,7 +187,8 @@ async fn a_log_bent_in_the_store_is_found(world: World) {
 async fn malformed_events_are_refused_and_nothing_of_their_request_is_kept(world: World) {
     let org = world.organisation("acme.example", 3).await;
     let good = || event(&org, "authn_login_success", &org.admin, world.clock_now());
-    let bent: Vec<(&str, Box<dyn Fn(&mut pb::Event)>)> = vec![
+    type Bend = Box<dyn Fn(&mut pb::Event)>;
+    let bent: Vec<(&str, Bend)> = vec![
         ("event_id", Box::new(|e| e.event_id = "x".into())),
         (
             "organisation_id",

@@ -29,12 +29,15 @@ pub struct State {
     pub session_questions: u32,
 }
 
+/// The server's task, and what ends it.
+type Running = (CancellationToken, JoinHandle<()>);
+
 #[derive(Clone)]
 pub struct FakeIdentity {
     path: PathBuf,
     state: Arc<Mutex<State>>,
     changed: watch::Sender<u64>,
-    running: Arc<Mutex<Option<(CancellationToken, JoinHandle<()>)>>>,
+    running: Arc<Mutex<Option<Running>>>,
 }
 
 impl FakeIdentity {

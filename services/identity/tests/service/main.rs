@@ -1,5 +1,7 @@
 //! The first step through identity's front door, on SQLite and on PostgreSQL.
 
+#![allow(clippy::unwrap_used, reason = "a test that meets an error ends")]
+
 mod guesses;
 mod in_flight;
 mod links;

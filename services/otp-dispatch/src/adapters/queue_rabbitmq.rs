@@ -78,7 +78,12 @@ impl Queue for RabbitMqQueue {
         Ok(())
     }
 
-    async fn consume(&self, prefetch: u16) -> Result<Box<dyn Consumer>, QueueError> {
+    /// The broker sees a holder die, and needs no `hold`.
+    async fn consume(
+        &self,
+        prefetch: u16,
+        _hold: Duration,
+    ) -> Result<Box<dyn Consumer>, QueueError> {
         let (broker, publisher) = (Arc::clone(&self.broker), Arc::clone(&self.publisher));
         Ok(Box::new(RabbitConsumer::new(broker, publisher, prefetch)))
     }

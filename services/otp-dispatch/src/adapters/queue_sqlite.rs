@@ -23,8 +23,6 @@ use self::schema::{Migrator, dead, message};
 use crate::domain::message::{Class, QueueMessage};
 use crate::ports::{Consumer, Delivery, Queue, QueueError, Wait};
 
-/// Longer than the longest send. A holder that dies holds its messages for so long.
-const LEASE: Duration = Duration::from_secs(45);
 /// Deliveries after which a message is taken for poison.
 const DELIVERY_LIMIT: i32 = 50;
 /// Notices get at most this part of the prefetch, so that a flood of them leaves room for codes.
@@ -105,8 +103,13 @@ impl Queue for SqliteQueue {
         Ok(())
     }
 
-    async fn consume(&self, prefetch: u16) -> Result<Box<dyn Consumer>, QueueError> {
+    async fn consume(
+        &self,
+        prefetch: u16,
+        hold: Duration,
+    ) -> Result<Box<dyn Consumer>, QueueError> {
         Ok(Box::new(SqliteConsumer {
+            hold,
             shared: Arc::clone(&self.shared),
             open: Arc::new(Semaphore::new(usize::from(Ord::max(prefetch, 1)))),
             notices: Arc::new(Semaphore::new(usize::from(Ord::max(
@@ -188,7 +191,11 @@ impl Shared {
     }
 
     /// Leases the next row, if one is free.
-    async fn take(&self, classes: &[Class]) -> Result<Option<message::Model>, QueueError> {
+    async fn take(
+        &self,
+        classes: &[Class],
+        hold: Duration,
+    ) -> Result<Option<message::Model>, QueueError> {
         self.give_back().await?;
         loop {
             let now = self.clock.now_ms();
@@ -206,7 +213,7 @@ impl Shared {
             let Some(mut row) = next else {
                 return Ok(None);
             };
-            let lease = i64::try_from(LEASE.as_millis()).unwrap_or(i64::MAX);
+            let lease = i64::try_from(hold.as_millis()).unwrap_or(i64::MAX);
             let leased = message::Entity::update_many()
                 .filter(held(Held {
                     row: row.id,
@@ -244,7 +251,7 @@ impl Shared {
             Some(_) => &Class::ALL,
             None => &[Class::Code],
         };
-        while let Some(row) = self.take(classes).await? {
+        while let Some(row) = self.take(classes, slot.hold).await? {
             let held = Held {
                 row: row.id,
                 delivery: row.deliveries,
@@ -301,6 +308,7 @@ impl Shared {
 
 struct SqliteConsumer {
     shared: Arc<Shared>,
+    hold: Duration,
     /// Deliveries that may be open, and how many of them may be notices.
     open: Arc<Semaphore>,
     notices: Arc<Semaphore>,
@@ -312,6 +320,7 @@ struct SqliteConsumer {
 /// The room that an open delivery takes.
 struct Slot {
     shared: Arc<Shared>,
+    hold: Duration,
     notice: Option<OwnedSemaphorePermit>,
     _open: OwnedSemaphorePermit,
 }
@@ -339,6 +348,7 @@ impl Consumer for SqliteConsumer {
                     let open = Arc::clone(&self.open).acquire_owned().await;
                     let slot = Slot {
                         shared: Arc::clone(&self.shared),
+                        hold: self.hold,
                         notice: Arc::clone(&self.notices).try_acquire_owned().ok(),
                         _open: open.map_err(unavailable)?,
                     };

@@ -36,7 +36,7 @@ impl MemoryStore {
 struct Inner {
     challenges: HashMap<String, Challenge>,
     messages: HashMap<String, Message>,
-    keys: HashMap<String, Known>,
+    keys: HashMap<String, Key>,
     sends: HashMap<String, Vec<Send>>,
     /// Route and carrier id → message id.
     carried: HashMap<(String, String), (String, i64)>,
@@ -52,7 +52,7 @@ struct Send {
 }
 
 #[derive(Debug)]
-struct Known {
+struct Key {
     body_hash: String,
     challenge_id: Option<String>,
     message_id: String,
@@ -243,21 +243,25 @@ impl Inner {
     }
 
     /// What a known key made, while its challenge is still there.
-    fn repeated(&self, key: &str, body_hash: &str, now: i64) -> Option<Result<Repeated, Conflict>> {
+    fn repeated(&self, key: &str, body_hash: &str, now: i64) -> Option<Known> {
         let known = self.keys.get(key).filter(|known| now < known.until)?;
         let view = self.view(known.challenge_id.as_deref()?, Some(&known.message_id), now)?;
         if known.body_hash != body_hash {
-            return Some(Err(Conflict));
+            return Some(Known::Conflict);
+        }
+        // No answer: whoever took it for the one to answer would give up a live one for it.
+        if view.phase != Phase::Live {
+            return Some(Known::Ended);
         }
         let message = self.messages.get(&known.message_id);
         let unconfirmed = message.and_then(Message::unconfirmed);
-        Some(Ok(Repeated { view, unconfirmed }))
+        Some(Known::Repeated(Box::new(Repeated { view, unconfirmed })))
     }
 
     fn remember(&mut self, key: &str, body_hash: &str, message: &QueueMessage, now: i64) {
         self.keys.insert(
             key.to_owned(),
-            Known {
+            Key {
                 body_hash: body_hash.to_owned(),
                 challenge_id: message.challenge_id.clone(),
                 message_id: message.message_id.clone(),
@@ -267,7 +271,12 @@ impl Inner {
     }
 }
 
-struct Conflict;
+/// What a known key says to its request.
+enum Known {
+    Repeated(Box<Repeated>),
+    Conflict,
+    Ended,
+}
 
 fn place(cap: &Counted, key: &str) -> String {
     format!("{}:{key}", cap.scope.name())

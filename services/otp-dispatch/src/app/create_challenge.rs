@@ -31,7 +31,7 @@ pub struct CreateChallenge {
 
 impl Otp {
     /// Creates a challenge and publishes its message. The same key and body give the same challenge
-    /// and one message, however often.
+    /// and one message, however often; once that challenge is over, they are refused.
     #[tracing::instrument(skip_all, fields(purpose = request.bound_to.purpose.name()))]
     pub async fn create_challenge(
         &self,
@@ -87,6 +87,7 @@ impl Otp {
                 Ok(repeated.view)
             }
             CreateOutcome::Conflict => Err(OtpError::IdempotencyConflict),
+            CreateOutcome::Ended => Err(OtpError::Ended),
             CreateOutcome::Refused(full) => Err(refused(full, bound_to.purpose, *counting, now)),
         }
     }

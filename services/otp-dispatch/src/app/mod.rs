@@ -57,7 +57,7 @@ pub enum OtpError {
     /// The key came before, with another body.
     #[error("the idempotency key was used for something else")]
     IdempotencyConflict,
-    /// What was typed is not six digits. Costs no try.
+    /// The code is not six digits. Costs no try.
     #[error("not six digits")]
     CodeFormat,
     /// A cap is full.

@@ -12,7 +12,7 @@ pub struct VerifyChallenge {
     pub challenge_id: String,
     /// What it is bound to.
     pub bound_to: BoundTo,
-    /// What was typed.
+    /// What was typed: six digits.
     pub typed: String,
     /// Made by the caller for this attempt.
     pub request_id: String,

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 #[serde(tag = "kind", rename_all = "lowercase")]
 pub enum RouteConfig {
     /// A carrier over SMPP 3.4.
-    Smpp(SmppRouteConfig),
+    Smpp(Box<SmppRouteConfig>),
     /// The development inbox: texts stay in memory and reach nobody.
     Inbox(InboxRouteConfig),
 }

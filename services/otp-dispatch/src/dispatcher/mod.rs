@@ -25,6 +25,8 @@ use crate::ports::{MessageStore, Queue, QueueError, SmsRoute};
 
 /// What is added to the longest send for the store's and the queue's part.
 const LEASE_MARGIN: Duration = Duration::from_secs(10);
+/// What is added to that for a delivery that waits its turn, or out a moment's outage.
+const HOLD_MARGIN: Duration = Duration::from_secs(20);
 
 /// A dispatcher. Any number of them may share a queue and a store.
 pub struct Dispatcher {
@@ -35,7 +37,10 @@ pub struct Dispatcher {
     seal: Keyring,
     clock: Arc<dyn Clock>,
     prefetch: u16,
+    /// Of the message, in the store.
     lease: Duration,
+    /// Of the delivery, in the queue.
+    hold: Duration,
     ages: Arc<Ages>,
     /// A redelivered message may be what killed its last holder: they go one by one, so that the
     /// next death costs no neighbour.
@@ -51,6 +56,7 @@ impl Dispatcher {
         seal: Keyring,
         clock: Arc<dyn Clock>,
     ) -> Self {
+        let lease = routes.longest_send() + LEASE_MARGIN;
         Self {
             queue,
             store,
@@ -59,7 +65,8 @@ impl Dispatcher {
             ages: Arc::new(Ages::new(Arc::clone(&clock))),
             clock,
             prefetch: prefetch(routes.window()),
-            lease: routes.longest_send() + LEASE_MARGIN,
+            lease,
+            hold: lease + HOLD_MARGIN,
             redelivered: Semaphore::new(1),
         }
     }
@@ -74,7 +81,7 @@ impl Dispatcher {
         stop: CancellationToken,
         grace: Duration,
     ) -> Result<(), QueueError> {
-        let mut consumer = self.queue.consume(self.prefetch).await?;
+        let mut consumer = self.queue.consume(self.prefetch, self.hold).await?;
         let (tasks, abandon) = (TaskTracker::new(), CancellationToken::new());
         let gauge = tokio::spawn(Arc::clone(&self.ages).report(stop.clone()));
         let ended = loop {

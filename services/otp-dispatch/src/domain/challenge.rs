@@ -101,6 +101,8 @@ pub enum CreateOutcome {
     Repeated(Repeated),
     /// The key is known, with another body.
     Conflict,
+    /// The key is known, and what it made is used, cancelled, out of tries or out of time.
+    Ended,
     /// A cap is full. Nothing was stored or counted.
     Refused(Full),
 }

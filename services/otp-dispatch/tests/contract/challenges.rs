@@ -286,6 +286,56 @@ pub(super) async fn a_key_makes_one_challenge(stores: Stores) {
     );
 }
 
+/// Answered with the dead challenge, a caller would let its session's live one go for it.
+pub(super) async fn the_key_of_an_ended_challenge_is_refused(stores: Stores) {
+    for id in ["used", "cancelled", "guessed", "old"] {
+        stores.created(new_challenge(id, T0)).await;
+        let sent = stores.challenges.resend(resend(id, 2, T0 + MINUTE)).await;
+        assert!(matches!(sent, Ok(ResendOutcome::Accepted(..))), "{id}");
+    }
+    let now = T0 + 2 * MINUTE;
+    stores.verified(attempt("used", true, "r", now)).await;
+    stores
+        .challenges
+        .cancel("cancelled", &binding("b"), now)
+        .await
+        .unwrap();
+    for i in 0..5 {
+        let wrong = attempt("guessed", false, &format!("r{i}"), now);
+        stores.verified(wrong).await;
+    }
+    for (id, now) in [
+        ("used", now),
+        ("cancelled", now),
+        ("guessed", now),
+        ("old", T0 + 10 * MINUTE),
+    ] {
+        let again = |body: &str| NewChallenge {
+            idempotency: key(&format!("create {id}"), body),
+            ..new_challenge("other", now)
+        };
+        let outcome = stores.challenges.create(again("body")).await.unwrap();
+        assert_eq!(outcome, CreateOutcome::Ended, "{id}");
+        let outcome = stores.challenges.create(again("other body")).await.unwrap();
+        assert_eq!(outcome, CreateOutcome::Conflict, "{id}");
+        let outcome = stores.challenges.resend(resend(id, 2, now)).await.unwrap();
+        assert_eq!(outcome, ResendOutcome::Ended, "{id}");
+    }
+    let other = stores.challenges.read("other", &binding("b"), now).await;
+    assert_eq!(other.unwrap(), None);
+    // Until its last instant it is the answer.
+    stores.created(new_challenge("last", T0)).await;
+    let last = NewChallenge {
+        idempotency: key("create last", "body"),
+        ..new_challenge("other", T0 + 10 * MINUTE - 1)
+    };
+    let outcome = stores.challenges.create(last).await.unwrap();
+    assert!(
+        matches!(&outcome, CreateOutcome::Repeated(repeated) if repeated.view.id == "last"),
+        "{outcome:?}"
+    );
+}
+
 pub(super) async fn the_same_key_at_once_makes_one_challenge(stores: Stores) {
     let tasks = (0..50).map(|i| {
         let stores = stores.clone();

@@ -33,7 +33,8 @@ async fn a_code_goes_to_the_number_and_works_once() {
         (pb::Verdict::Wrong, 4)
     );
     // What is no code costs no try.
-    for typed in ["", "12345", "1234567", "abcdef"] {
+    let spaced = format!("{} {}", &code[..3], &code[3..]);
+    for typed in ["", "12345", "1234567", "abcdef", &spaced] {
         let status = service
             .challenges()
             .verify_challenge(verify(&id, typed, "request-2"))
@@ -48,9 +49,8 @@ async fn a_code_goes_to_the_number_and_works_once() {
         service.verify(&id, &wrong(&code), "request-3").await,
         (pb::Verdict::Wrong, 3)
     );
-    let spaced = format!("{} {}", &code[..3], &code[3..]);
     assert_eq!(
-        service.verify(&id, &spaced, "request-4").await,
+        service.verify(&id, &code, "request-4").await,
         (pb::Verdict::Right, 0)
     );
     assert_eq!(
@@ -184,6 +184,18 @@ async fn a_key_makes_one_challenge_and_one_sms() {
         refusal(&status),
         (Code::InvalidArgument, "idempotency.required".to_owned())
     );
+    // Once the challenge is over, its key is refused: no second SMS, and no dead challenge.
+    let cancel = pb::CancelChallengeRequest {
+        challenge_id: first.challenge_id.clone(),
+        binding: Some(binding()),
+    };
+    service.challenges().cancel_challenge(cancel).await.unwrap();
+    let status = service.create(create("key-1")).await.unwrap_err();
+    assert_eq!(
+        refusal(&status),
+        (Code::FailedPrecondition, "code.ended".to_owned())
+    );
+    assert_eq!(service.waiting().await, 1);
     // A key is its user's own.
     let mut other = create("key-1");
     other.binding = Some(pb::Binding {

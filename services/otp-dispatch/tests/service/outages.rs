@@ -34,8 +34,12 @@ impl Queue for Faulty {
         Ok(())
     }
 
-    async fn consume(&self, prefetch: u16) -> Result<Box<dyn Consumer>, QueueError> {
-        self.real.consume(prefetch).await
+    async fn consume(
+        &self,
+        prefetch: u16,
+        hold: Duration,
+    ) -> Result<Box<dyn Consumer>, QueueError> {
+        self.real.consume(prefetch, hold).await
     }
 
     async fn depth(&self, class: Class) -> Result<u64, QueueError> {

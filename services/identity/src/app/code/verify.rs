@@ -14,6 +14,9 @@ use crate::domain::code_input::CodeInput;
 use crate::store::challenges::{self, Challenge, Purpose};
 use crate::store::second_steps;
 
+/// How often an attempt looks again when others of the same user come in between.
+const LOOKS: usize = 5;
+
 /// What a right code gave.
 #[derive(Debug)]
 pub struct Verified {
@@ -85,22 +88,23 @@ async fn reserve(app: &App, challenge: &Challenge) -> Result<u32, CodeRefusal> {
     let db = app.database.connection();
     let user_id = challenge.user_id;
     let enrolling = challenge.purpose == Purpose::Enrolment;
-    let now = app.clock.now();
-    // Most refusals are known from a read, and then no write lock is asked for. What counts is the
-    // conditional statement below.
-    let row = second_steps::find(db, user_id)
-        .await?
-        .ok_or(CodeRefusal::NotActive)?;
-    open_to_attempts(&row, enrolling, now)?;
     let rules = app.settings.second_step.lock_rules();
-    let reserved =
-        second_steps::reserve(db, user_id, &rules, enrolling, now.as_millisecond()).await?;
-    if let Some(count) = reserved {
-        return Ok(count);
+    for _ in 0..LOOKS {
+        let now = app.clock.now();
+        // Most refusals are known from a read, and then no write lock is asked for. What counts is
+        // the conditional statement below.
+        let row = second_steps::find(db, user_id)
+            .await?
+            .filter(|row| enrolling || row.active)
+            .ok_or(CodeRefusal::NotActive)?;
+        open_to_attempts(&row, enrolling, now)?;
+        let reserved =
+            second_steps::reserve(db, user_id, &rules, enrolling, now.as_millisecond()).await?;
+        if let Some(count) = reserved {
+            return Ok(count);
+        }
+        // Open to the read and closed to the statement: another attempt came in between. Its
+        // outcome says why this one is refused, or that it is not.
     }
-    let row = second_steps::find(db, user_id)
-        .await?
-        .ok_or(CodeRefusal::NotActive)?;
-    open_to_attempts(&row, enrolling, now)?;
-    Err(CodeRefusal::NotActive)
+    Err(CodeRefusal::Interrupted)
 }

@@ -81,13 +81,15 @@ local function view(id, challenge, message_id)
   }
 end
 
--- What a known idempotency key made, or nil.
+-- What a known idempotency key made, or nil. A challenge that is over is no answer: whoever took it
+-- for the one to answer would give up a live one for it.
 local function known()
   local record = read(input.idempotency)
   if not record or now >= tonumber(record.kept_until) then return nil end
   local challenge = record.challenge and read(challenge_key(record.challenge))
   if record.challenge and not challenge then return nil end
   if record.body_hash ~= input.body_hash then return { outcome = 'conflict' } end
+  if challenge and phase(challenge) ~= 'live' then return { outcome = 'ended' } end
   local message = read(message_key(record.message))
   local repeated = { outcome = 'repeated', message_id = record.message }
   if challenge then repeated.view = view(record.challenge, challenge, record.message) end

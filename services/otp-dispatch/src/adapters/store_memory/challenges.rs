@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 
-use super::{Challenge, Conflict, MemoryStore, Message};
+use super::{Challenge, Known, MemoryStore, Message};
 use crate::domain::challenge::{
     Attempt, Binding, ChallengeView, CreateOutcome, NewChallenge, Phase, Resend, ResendOutcome,
     Verdict,
@@ -23,8 +23,9 @@ impl ChallengeStore for MemoryStore {
             ..
         } = &new;
         match inner.repeated(&idempotency.key, &idempotency.body_hash, *now) {
-            Some(Ok(repeated)) => return Ok(CreateOutcome::Repeated(repeated)),
-            Some(Err(Conflict)) => return Ok(CreateOutcome::Conflict),
+            Some(Known::Repeated(repeated)) => return Ok(CreateOutcome::Repeated(*repeated)),
+            Some(Known::Conflict) => return Ok(CreateOutcome::Conflict),
+            Some(Known::Ended) => return Ok(CreateOutcome::Ended),
             None => {}
         }
         if let Some(full) = inner.full(&new.counted, *now) {
@@ -113,8 +114,9 @@ impl ChallengeStore for MemoryStore {
             return Ok(ResendOutcome::NotFound);
         };
         match inner.repeated(&idempotency.key, &idempotency.body_hash, *now) {
-            Some(Ok(repeated)) => return Ok(ResendOutcome::Repeated(repeated)),
-            Some(Err(Conflict)) => return Ok(ResendOutcome::Conflict),
+            Some(Known::Repeated(repeated)) => return Ok(ResendOutcome::Repeated(*repeated)),
+            Some(Known::Conflict) => return Ok(ResendOutcome::Conflict),
+            Some(Known::Ended) => return Ok(ResendOutcome::Ended),
             None => {}
         }
         if challenge.phase(*now) != Phase::Live {

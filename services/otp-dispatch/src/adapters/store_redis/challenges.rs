@@ -108,10 +108,10 @@ impl ChallengeStore for RedisStore {
             Outcome::Refused { scope, retry_at } => {
                 Ok(CreateOutcome::Refused(Full { scope, retry_at }))
             }
+            Outcome::Ended => Ok(CreateOutcome::Ended),
             Outcome::Accepted { .. }
             | Outcome::New
             | Outcome::NotFound
-            | Outcome::Ended
             | Outcome::NoSendsLeft
             | Outcome::TooEarly { .. } => Err(UNEXPECTED),
         }
