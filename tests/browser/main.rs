@@ -82,7 +82,7 @@ async fn journey(run: Run) -> Result<()> {
         // The account says English until its user says otherwise.
         portal.open("/account").await?;
         portal.pick("locale", "fr").await?;
-        portal.click("form#account .save button").await?;
+        portal.follow("form#account .save button").await?;
         portal.at("/account").await?;
     }
     number_without_country_is_refused(&portal, text).await?;
@@ -99,7 +99,7 @@ async fn first_password(portal: &Portal, system: &System) -> Result<()> {
     portal.picture("01-link").await?;
     portal.fill("password", "password").await?;
     portal.fill("password_again", "password").await?;
-    portal.click("main form button.primary").await?;
+    portal.follow("main form button.primary").await?;
     assert!(
         portal.has("#password-error").await?,
         "a common password is refused at the field"
@@ -111,7 +111,7 @@ async fn first_password(portal: &Portal, system: &System) -> Result<()> {
     );
     portal.fill("password", PASSWORD).await?;
     portal.fill("password_again", PASSWORD).await?;
-    portal.click("main form button.primary").await?;
+    portal.follow("main form button.primary").await?;
     portal.at("/sign-in").await?;
     portal.picture("02-sign-in").await?;
 
@@ -157,7 +157,7 @@ async fn number_without_country_is_refused(
     portal.fill("first_name", "Changed").await?;
     portal.fill("mobile_number", TYPED).await?;
     portal.click("#two_factor").await?;
-    portal.click("form#account .save button").await?;
+    portal.follow("form#account .save button").await?;
     assert!(
         portal.has("#country-error").await?,
         "the field says that a country is missing"
@@ -192,10 +192,10 @@ async fn enrol(
     portal.pick("country", "FR").await?;
     portal.fill("mobile_number", TYPED).await?;
     portal.click("#two_factor").await?;
-    portal.click("form#account .save button").await?;
+    portal.follow("form#account .save button").await?;
     portal.confirm_password_if_asked(PASSWORD).await?;
     portal.at("/code").await?;
-    let dropped = system.sms(NUMBER, 1).await?.remove(0);
+    let dropped = system.codes(NUMBER, 1).await?.remove(0);
     portal.picture("06-code").await?;
 
     // Leaving the page drops the pending state; the code that was sent is worth nothing now.
@@ -212,10 +212,10 @@ async fn enrol(
     system.clock.advance(jiff::Span::new().seconds(61));
 
     portal.click("#two_factor").await?;
-    portal.click("form#account .save button").await?;
+    portal.follow("form#account .save button").await?;
     portal.confirm_password_if_asked(PASSWORD).await?;
     portal.at("/code").await?;
-    let sms = system.sms(NUMBER, 2).await?.remove(1);
+    let sms = system.codes(NUMBER, 2).await?.remove(1);
     let reference = portal.text(".reference").await?;
     assert!(
         sms.contains(&reference),
@@ -270,18 +270,17 @@ async fn sign_in_with_code(
     portal.at("/code").await?;
     portal.open("/users").await?;
     portal.at("/code").await?;
-    let sms = system.sms(NUMBER, 3).await?.remove(2);
+    let sms = system.codes(NUMBER, 3).await?.remove(2);
     if portal.has("#state-text").await? && system.kind() == Kind::Real {
         portal
             .wait_for_text("#state-text", text("was delivered", "a été livré"))
             .await?;
     }
     portal.picture("09-code-sign-in").await?;
-    portal.click("#resend").await.ok();
     system.clock.advance(jiff::Span::new().seconds(61));
     portal.open("/code").await?;
-    portal.click("#resend").await?;
-    let again = system.sms(NUMBER, 4).await?.remove(3);
+    portal.follow("#resend").await?;
+    let again = system.codes(NUMBER, 4).await?.remove(3);
     assert_eq!(code_in(&again)?, code_in(&sms)?, "Resend repeats the code");
     portal.give_code(&code_in(&sms)?).await?;
     portal.at("/account").await?;
@@ -290,14 +289,14 @@ async fn sign_in_with_code(
 
 /// A wrong code, a used one, and five wrong ones that end the challenge.
 async fn wrong_used_and_ended_codes(portal: &Portal, system: &System) -> Result<()> {
-    let used = code_in(system.sms(NUMBER, 4).await?.last().context("no SMS")?)?;
+    let used = code_in(system.codes(NUMBER, 4).await?.last().context("no SMS")?)?;
     system.clock.advance(jiff::Span::new().minutes(61));
     portal.open("/account").await?;
     portal.sign_in(&system.admin_email, PASSWORD).await?;
     portal.at("/code").await?;
-    let code = code_in(system.sms(NUMBER, 5).await?.last().context("no SMS")?)?;
+    let code = code_in(system.codes(NUMBER, 5).await?.last().context("no SMS")?)?;
     portal.fill("code", "12345").await?;
-    portal.click("#code-form button.primary").await?;
+    portal.follow("#code-form button.primary").await?;
     assert!(portal.has("#code-error").await?, "five digits are no code");
     let wrong = if used == code {
         "000000"
@@ -311,27 +310,28 @@ async fn wrong_used_and_ended_codes(portal: &Portal, system: &System) -> Result<
     }
     portal.picture("10-code-wrong").await?;
     portal.fill("code", wrong).await?;
-    portal.click("#code-form button.primary").await?;
+    portal.follow("#code-form button.primary").await?;
     portal.picture("11-code-ended").await?;
     assert!(!portal.has("#code-form").await?, "the challenge is over");
     Ok(())
 }
 
 async fn recovery_code(portal: &Portal, system: &System, code: &str) -> Result<()> {
-    portal.sign_in(&system.admin_email, PASSWORD).await?;
-    portal.open("/recovery").await?;
+    portal.at("/code").await?;
+    portal.follow(".other-way a").await?;
+    portal.at("/recovery").await?;
     portal.picture("12-recovery").await?;
     portal
         .fill("recovery_code", &code.to_lowercase().replace('-', " "))
         .await?;
-    portal.click("main form button.primary").await?;
+    portal.follow("main form button.primary").await?;
     portal.at("/account").await?;
     portal.picture("13-account-after-recovery").await?;
     portal.sign_out().await?;
     portal.sign_in(&system.admin_email, PASSWORD).await?;
     portal.open("/recovery").await?;
     portal.fill("recovery_code", code).await?;
-    portal.click("main form button.primary").await?;
+    portal.follow("main form button.primary").await?;
     portal.at("/recovery").await?;
     assert!(
         portal.has("#recovery_code-error").await?,
@@ -350,7 +350,7 @@ async fn administration(
     system.clock.advance(jiff::Span::new().minutes(61));
     portal.sign_in(&system.admin_email, PASSWORD).await?;
     portal.at("/code").await?;
-    let sent = system.sms(NUMBER, 6).await?;
+    let sent = system.codes(NUMBER, 6).await?;
     let code = code_in(sent.last().context("no SMS")?)?;
     portal.give_code(&code).await?;
     portal.at("/account").await?;
@@ -361,14 +361,14 @@ async fn administration(
     portal.fill("email", "bob@elsewhere.test").await?;
     portal.fill("first_name", "Bob").await?;
     portal.fill("last_name", "Martin").await?;
-    portal.click("main form button.primary").await?;
+    portal.follow("main form button.primary").await?;
     assert!(
         portal.has("#email-error").await?,
         "the domain is not approved"
     );
     portal.picture("15-user-add-refused").await?;
     portal.fill("email", "Bob@Example.com").await?;
-    portal.click("main form button.primary").await?;
+    portal.follow("main form button.primary").await?;
     let link = portal.text("#link").await?;
     assert!(
         link.starts_with(&format!("{}/link/spl_", system.portal)),
@@ -400,7 +400,7 @@ async fn administration(
     portal
         .fill("password_again", "another long enough passphrase")
         .await?;
-    portal.click("main form button.primary").await?;
+    portal.follow("main form button.primary").await?;
     portal
         .sign_in("bob@example.com", "another long enough passphrase")
         .await?;

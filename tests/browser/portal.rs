@@ -87,11 +87,19 @@ impl Portal {
         Ok(())
     }
 
-    /// Clicks something; waits for the page that follows, if one does.
+    /// Clicks something that leads to no other page.
     pub async fn click(&self, css: &str) -> Result<()> {
         let element = self.one(css).await?;
         element.scroll_into_view().await?;
         Ok(element.click().await?)
+    }
+
+    /// Clicks a link or a form's button, and waits until the page it was on is gone.
+    pub async fn follow(&self, css: &str) -> Result<()> {
+        let button = self.one(css).await?;
+        button.scroll_into_view().await?;
+        button.click().await?;
+        Ok(button.wait_until().stale().await?)
     }
 
     /// Whether a box is ticked.
@@ -143,14 +151,14 @@ impl Portal {
         self.open("/sign-in").await?;
         self.fill("email", email).await?;
         self.fill("password", password).await?;
-        self.click("main form button.primary").await
+        self.follow("main form button.primary").await
     }
 
     /// Types the password again where the portal asks for it.
     pub async fn confirm_password_if_asked(&self, password: &str) -> Result<()> {
         if self.path().await? == "/confirm" {
             self.fill("password", password).await?;
-            self.click("main form button.primary").await?;
+            self.follow("main form button.primary").await?;
         }
         Ok(())
     }
@@ -159,13 +167,13 @@ impl Portal {
     pub async fn give_code(&self, code: &str) -> Result<()> {
         self.at("/code").await?;
         self.fill("code", code).await?;
-        self.click("#code-form button.primary").await
+        self.follow("#code-form button.primary").await
     }
 
     /// Signs out from the user's menu.
     pub async fn sign_out(&self) -> Result<()> {
         self.click("nav details:last-of-type summary").await?;
-        self.click("form[action='/sign-out'] button").await?;
+        self.follow("form[action='/sign-out'] button").await?;
         self.at("/sign-in").await
     }
 }

@@ -14,8 +14,8 @@ use sallyport_proto::identity::v1::{
     EnableTwoFactorRequest, GetChallengeRequest, MessageState, SendSignInCodeRequest, SessionStage,
     SetPasswordByLinkRequest, SignInRequest, VerifyCodeRequest,
 };
-use sallyport_tests::code_in;
 use sallyport_tests::processes::{Invited, Processes};
+use sallyport_tests::{code_in, codes_at};
 use tonic::{Code, Request, Status};
 
 const PASSWORD: &str = "granite otter walks 47 bridges";
@@ -127,10 +127,10 @@ impl Visitor {
     }
 }
 
-/// The code in the newest message once the carrier has `count`.
+/// The newest code once the carrier has `count`.
 async fn last_code(processes: &Processes, count: usize) -> Result<String> {
-    let messages = processes.smsc.wait_for(NUMBER, count).await?;
-    code_in(&messages.last().context("no message")?.text)
+    let codes = codes_at(&processes.smsc, NUMBER, count).await?;
+    code_in(codes.last().context("no message")?)
 }
 
 /// The call failed as our trouble, clearly: UNAVAILABLE, and no reason that a person could act on.
@@ -242,11 +242,11 @@ async fn servers_away_and_back_during_the_journey() -> Result<()> {
     verified?;
 
     // Nothing was lost and nothing came twice.
-    let messages = processes.smsc.messages(NUMBER).await?;
+    let codes = codes_at(&processes.smsc, NUMBER, sent).await?;
     ensure!(
-        messages.len() == sent,
-        "{} messages arrived, {sent} were sent",
-        messages.len()
+        codes.len() == sent,
+        "{} codes arrived, {sent} were sent",
+        codes.len()
     );
     for (name, process) in [
         ("identity", &mut processes.identity),
@@ -287,7 +287,7 @@ async fn dispatcher_killed_between_accept_and_submit() -> Result<()> {
     processes.smsc.hold_answers(true).await?;
     visitor.sign_in().await?;
     visitor.send_code("killed-midway-1").await?;
-    processes.smsc.wait_for(NUMBER, 3).await?;
+    codes_at(&processes.smsc, NUMBER, 3).await?;
     processes.dispatchers[0].kill9().await?;
     processes.smsc.hold_answers(false).await?;
     processes.dispatchers[0].start_again().await?;
@@ -296,8 +296,8 @@ async fn dispatcher_killed_between_accept_and_submit() -> Result<()> {
         state => Err(Status::unavailable(format!("still {state:?}"))),
     })
     .await?;
-    let messages = processes.smsc.messages(NUMBER).await?;
-    ensure!(messages.len() == 3, "{} messages arrived", messages.len());
-    visitor.verify(&code_in(&messages[2].text)?).await?;
+    let codes = codes_at(&processes.smsc, NUMBER, 3).await?;
+    ensure!(codes.len() == 3, "{} codes arrived", codes.len());
+    visitor.verify(&code_in(&codes[2])?).await?;
     Ok(())
 }

@@ -114,21 +114,13 @@ impl System {
         })
     }
 
-    /// Waits until at least `count` SMS have arrived at the number, and gives their texts, oldest
-    /// first: from the development inbox, or from the carrier.
-    pub async fn sms(&self, number: &str, count: usize) -> Result<Vec<String>> {
-        let texts: Vec<String> = match &self.servers {
-            Some(servers) => servers
-                .smsc
-                .wait_for(number, count)
-                .await?
-                .into_iter()
-                .map(|m| m.text)
-                .collect(),
-            None => self.inbox(number, count).await?,
-        };
-        ensure!(texts.len() >= count, "{} SMS, not {count}", texts.len());
-        Ok(texts)
+    /// Waits until at least `count` SMS with a code have arrived at the number, and gives their
+    /// texts, oldest first: from the development inbox, or from the carrier. Notices are passed over.
+    pub async fn codes(&self, number: &str, count: usize) -> Result<Vec<String>> {
+        match &self.servers {
+            Some(servers) => codes_at(&servers.smsc, number, count).await,
+            None => self.inbox(number, count).await,
+        }
     }
 
     /// The inbox says what came after a sequence, and waits while that is nothing.
@@ -151,7 +143,8 @@ impl System {
             let list = answer["sms"].as_array().context("no list of SMS")?;
             ensure!(!list.is_empty(), "{} SMS, not {count}", texts.len());
             for sms in list {
-                texts.push(sms["text"].as_str().context("no text")?.to_owned());
+                let text = sms["text"].as_str().context("no text")?;
+                texts.extend(code_in(text).is_ok().then(|| text.to_owned()));
                 after = sms["sequence"].as_u64().context("no sequence")?;
             }
         }
@@ -188,6 +181,21 @@ fn smpp_route(smsc: &ForeignSmsc) -> Result<String> {
         "[[otp.routes]]\nkind = \"smpp\"\nname = \"foreign\"\nhost = \"{host}\"\nport = {port}\n\
          system_id = \"sallyport\"\npassword = \"secret\"\nsource = \"Sallyport\"\n"
     ))
+}
+
+/// Waits until at least `count` messages with a code have arrived at a number, and gives their texts,
+/// oldest first. Notices are passed over.
+pub async fn codes_at(smsc: &ForeignSmsc, number: &str, count: usize) -> Result<Vec<String>> {
+    let mut expected = count;
+    loop {
+        let messages = smsc.wait_for(number, expected).await?;
+        expected = messages.len() + 1;
+        let texts = messages.into_iter().map(|message| message.text);
+        let codes: Vec<_> = texts.filter(|text| code_in(text).is_ok()).collect();
+        if codes.len() >= count {
+            return Ok(codes);
+        }
+    }
 }
 
 /// The code on the last line of an SMS, `@host #code`.

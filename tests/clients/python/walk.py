@@ -74,18 +74,23 @@ def refused(method, request, token, code, reason):
 
 
 def texts(count):
-    """Waits until the carrier has `count` messages for the number."""
-    query = urllib.parse.urlencode({"to": NUMBER, "wait": 20, "after": count - 1})
-    with urllib.request.urlopen(f"{os.environ['SALLYPORT_SMS']}?{query}", timeout=30) as answer:
-        messages = [m["text"] for m in json.load(answer)]
-    assert len(messages) >= count, f"{len(messages)} messages, not {count}"
-    return messages
+    """Waits until the carrier has `count` messages with a code for the number; notices are passed over."""
+    after = count - 1
+    while True:
+        query = urllib.parse.urlencode({"to": NUMBER, "wait": 20, "after": after})
+        with urllib.request.urlopen(f"{os.environ['SALLYPORT_SMS']}?{query}", timeout=30) as answer:
+            messages = [m["text"] for m in json.load(answer)]
+        codes = [text for text in messages if code_in(text)]
+        if len(codes) >= count:
+            return codes
+        assert len(messages) > after, f"{len(codes)} codes, not {count}"
+        after = len(messages)
 
 
 def code_in(text):
+    """The code on the last line, or None."""
     found = re.search(r"^@\S+ #(\d{6})$", text.splitlines()[-1])
-    assert found, f"no code on the last line of {len(text)} characters"
-    return found.group(1)
+    return found and found.group(1)
 
 
 def step(name):
@@ -144,7 +149,7 @@ def main():
         pb["sign_in"].GetSessionRequest(),
         token,
         grpc.StatusCode.UNAUTHENTICATED,
-        "session.required",
+        "session.expired",
     )
     answer = call(sign_in.SignIn, first)
     assert answer.stage == pb["sign_in"].SESSION_STAGE_AWAITING_SECOND_FACTOR
@@ -195,8 +200,8 @@ def main():
                 pass
     token = call(sign_in.SignIn, first).session_token
     refused(
-        codes.VerifyCode,
-        pb["code"].VerifyCodeRequest(code=wrong),
+        codes.SendSignInCode,
+        pb["code"].SendSignInCodeRequest(idempotency_key=key()),
         token,
         grpc.StatusCode.RESOURCE_EXHAUSTED,
         "second_factor.locked",

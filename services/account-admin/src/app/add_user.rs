@@ -2,6 +2,7 @@
 
 use sallyport_chassis::Secret;
 use sallyport_chassis::clock::new_id;
+use sallyport_email::EmailAddress;
 use sallyport_sql::StoreError;
 use uuid::Uuid;
 
@@ -10,7 +11,6 @@ use super::tell_identity::{invite, owe_invitation, owe_projection};
 use super::users::{self, UserView};
 use super::{App, Error, contended, idempotency_key};
 use crate::domain::digest::digest;
-use crate::domain::email::EmailAddress;
 use crate::domain::event_kind::{LICENCE_ASSIGNED, USER_CREATED};
 use crate::domain::profile::{locale, name, take, time_zone};
 use crate::domain::refused::Refused;

@@ -1,13 +1,14 @@
 //! E-mail domains of an organisation.
 
 use sallyport_chassis::clock::new_id;
+use sallyport_email::DomainName;
 use uuid::Uuid;
 
 use super::session::SignedIn;
 use super::{App, Error, Origin};
-use crate::domain::email::DomainName;
 use crate::domain::event_kind::DOMAIN_APPROVED;
 use crate::domain::profile::line;
+use crate::domain::providers::is_public;
 use crate::domain::refused::Refused;
 use crate::store::entity::domain;
 use crate::store::{Head, commit, domains};
@@ -33,7 +34,7 @@ pub async fn approve(
         .parse()
         .map_err(|_| Refused::OrganisationNotFound)?;
     let name = DomainName::parse(typed).map_err(|_| Refused::field("domain", "domain.invalid"))?;
-    if name.is_public(&app.settings.more_public_providers) {
+    if is_public(&name, &app.settings.more_public_providers) {
         return Err(Refused::field("domain", "domain.public_provider").into());
     }
     let note = line(note, LONGEST_NOTE).map_err(|reason| Refused::field("note", reason))?;

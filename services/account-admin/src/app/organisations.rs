@@ -2,6 +2,7 @@
 
 use sallyport_chassis::Secret;
 use sallyport_chassis::clock::new_id;
+use sallyport_email::EmailAddress;
 use sallyport_sql::StoreError;
 use uuid::Uuid;
 
@@ -10,11 +11,11 @@ use super::domains::approval;
 use super::tell_identity::{invite, invite_again, owe_invitation, owe_projection};
 use super::{App, Error, Origin, contended, idempotency_key};
 use crate::domain::digest::digest;
-use crate::domain::email::EmailAddress;
 use crate::domain::event_kind::{
     DOMAIN_APPROVED, LICENCE_ASSIGNED, ORGANISATION_CREATED, USER_CREATED,
 };
 use crate::domain::profile::{line, locale, name, take, time_zone};
+use crate::domain::providers::is_public;
 use crate::domain::refused::Refused;
 use crate::store::entity::{organisation, plan, seat};
 use crate::store::organisations::NewOrganisation;
@@ -119,11 +120,7 @@ fn check(app: &App, typed: &Typed) -> Result<Checked, Refused> {
     let mut faults = Vec::new();
     let email = match EmailAddress::parse(&typed.administrator_email) {
         Err(_) => Err("email.invalid"),
-        Ok(email)
-            if email
-                .domain()
-                .is_public(&app.settings.more_public_providers) =>
-        {
+        Ok(email) if is_public(email.domain(), &app.settings.more_public_providers) => {
             Err("domain.public_provider")
         }
         Ok(email) => Ok(Some(email)),

@@ -2,7 +2,6 @@
 
 pub mod chain;
 pub mod digest;
-pub mod email;
 pub mod event_kind;
 pub mod page;
 pub mod permission;

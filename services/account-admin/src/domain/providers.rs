@@ -1,5 +1,7 @@
 //! Domains where everybody can have a mailbox: nobody can claim them for an organisation (rule 48).
 
+use sallyport_email::DomainName;
+
 /// Lower-case ASCII, sorted. Deployments add their own with
 /// `account_admin.more_public_providers`.
 pub const PUBLIC: &[&str] = &[
@@ -88,14 +90,31 @@ pub const PUBLIC: &[&str] = &[
     "zoho.com",
 ];
 
+/// Whether everybody can have an address at a domain, so that nobody can claim it; `more` are the
+/// deployment's own.
+pub fn is_public(domain: &DomainName, more: &[String]) -> bool {
+    PUBLIC.binary_search(&domain.as_str()).is_ok()
+        || more.iter().any(|m| m.eq_ignore_ascii_case(domain.as_str()))
+}
+
 #[cfg(test)]
 mod tests {
+    use super::*;
+
     #[test]
     fn sorted_for_the_binary_search_and_in_stored_form() {
-        assert!(super::PUBLIC.is_sorted_by(|a, b| a < b));
-        for domain in super::PUBLIC {
-            let read = crate::domain::email::DomainName::parse(domain).unwrap();
-            assert_eq!(read.as_str(), *domain);
+        assert!(PUBLIC.is_sorted_by(|a, b| a < b));
+        for domain in PUBLIC {
+            assert_eq!(DomainName::parse(domain).unwrap().as_str(), *domain);
         }
+    }
+
+    #[test]
+    fn public_providers_are_known_and_can_be_added_to() {
+        let gmail = DomainName::parse("GMail.com").unwrap();
+        let own = DomainName::parse("isp.example").unwrap();
+        assert!(is_public(&gmail, &[]));
+        assert!(!is_public(&own, &[]));
+        assert!(is_public(&own, &["ISP.example".to_owned()]));
     }
 }

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use askama::Template;
 use axum::extract::{Query, State};
 use axum::response::Response;
-use http::StatusCode;
 use sallyport_chassis::Refusal;
 use sallyport_proto::identity::v1::{
     CancelChallengeRequest, Challenge, GetChallengeRequest, Purpose, ResendCodeRequest,
@@ -55,7 +54,7 @@ pub(crate) fn told(refusal: &Refusal) -> (String, String) {
     (refusal.reason.clone(), wait)
 }
 
-/// The challenge that is under way, unless its life is over.
+/// The challenge that is under way, unless its life or its tries are over.
 pub(crate) async fn challenge(app: &App, visitor: &Visitor) -> Result<Option<Challenge>, Problem> {
     match app
         .clients
@@ -65,7 +64,9 @@ pub(crate) async fn challenge(app: &App, visitor: &Visitor) -> Result<Option<Cha
     {
         Ok(answer) => {
             let challenge = answer.into_inner().challenge;
-            Ok(challenge.filter(|c| MessageState::seconds(app, &c.expires_at) > 0))
+            let open =
+                |c: &Challenge| c.tries_left > 0 && MessageState::seconds(app, &c.expires_at) > 0;
+            Ok(challenge.filter(open))
         }
         Err(status) => match Problem::from(status) {
             problem if problem.reason().starts_with("code.") => Ok(None),
@@ -253,7 +254,7 @@ pub(crate) async fn verify(
 ) -> Result<Response, Problem> {
     let session = session(&app, &visitor).await?;
     let w = words_of(&session, &visitor);
-    let told = carried(&posted);
+    let mut told = carried(&posted);
     let request = VerifyCodeRequest {
         code: posted.text("code"),
         remember_browser: posted.ticked("remember_browser"),
@@ -266,14 +267,20 @@ pub(crate) async fn verify(
                 return Err(refusal.into());
             }
             let mut errors = Errors::default();
-            let sentence = crate::refusals::sentence(w, &refusal);
-            if matches!(refusal.reason.as_str(), "code.format" | "code.wrong") {
-                errors.field("code", sentence);
-            } else {
-                errors.add(w, &refusal, &FIELDS);
+            let last = refusal.get("tries_left") == Some("0");
+            match refusal.reason.as_str() {
+                // The field is gone with the challenge: the page itself says so.
+                "code.wrong" if last => "code.ended".clone_into(&mut told.why),
+                reason @ ("code.ended" | "code.expired" | "code.used" | "code.none") => {
+                    reason.clone_into(&mut told.why);
+                }
+                "code.format" | "code.wrong" => {
+                    errors.field("code", crate::refusals::sentence(w, &refusal));
+                }
+                _ => errors.add(w, &refusal, &FIELDS),
             }
             let mut response = show(&app, &visitor, &session, &told, &errors).await?;
-            if response.status() == StatusCode::UNPROCESSABLE_ENTITY {
+            if !response.status().is_redirection() {
                 *response.status_mut() = Problem::from(refusal).status();
             }
             return Ok(response);

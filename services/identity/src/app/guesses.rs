@@ -45,7 +45,7 @@ pub struct Subject {
 }
 
 impl Subject {
-    /// Sign-ins for an e-mail, in the form of `Email::for_counting`.
+    /// Sign-ins for an e-mail in its stored form, or for what was typed instead of one.
     pub fn email(app: &App, email: &str, caller: &Caller) -> Self {
         Self::new(app, &[b"guess.email", email.as_bytes()], caller.client_ip)
     }

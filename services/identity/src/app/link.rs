@@ -1,6 +1,7 @@
 //! One-time links: asking for one, looking at one, and setting a password with one.
 
 use sallyport_chassis::{Caller, Secret};
+use sallyport_email::EmailAddress;
 use sallyport_sql::StoreError;
 use sea_orm::EntityTrait;
 
@@ -8,7 +9,6 @@ use super::hashing::HashError;
 use super::mail::{self, MailJob};
 use super::password::{self, PasswordRefusal};
 use super::{App, guesses, session};
-use crate::domain::email::Email;
 use crate::domain::password::{Password, Weakness};
 use crate::domain::token;
 use crate::store::links::{self, Purpose};
@@ -60,7 +60,8 @@ pub async fn request_reset(app: &App, caller: &Caller, email: &str) -> Result<()
         return Ok(());
     }
     // A text that cannot be an address is nobody's.
-    let email = Email::parse(email).map_or_else(String::new, |email| email.as_str().to_owned());
+    let email = EmailAddress::parse(email)
+        .map_or_else(|_| String::new(), |email| email.as_str().to_owned());
     let job = MailJob::Reset {
         email,
         at: app.clock.now_ms(),

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use sallyport_chassis::keyring::new_token;
 use sallyport_chassis::{Caller, Secret, clock};
+use sallyport_email::EmailAddress;
 use sallyport_proto::admin::v1::EventResult;
 use sallyport_sql::StoreError;
 use sea_orm::ActiveValue::Set;
@@ -18,7 +19,6 @@ use super::guesses::{self, GuessRefusal, Reservation, Subject};
 use super::hashing::{self, HashError, Verdict, Waiting};
 use super::mail::{self, MailJob};
 use super::{App, second_step};
-use crate::domain::email::Email;
 use crate::domain::password::Password;
 use crate::domain::token;
 use crate::store::passwords::{self, NewHash};
@@ -77,12 +77,13 @@ pub async fn sign_in(
     password: &Secret,
     browser_token: &Secret,
 ) -> Result<Opened, SignInRefusal> {
-    let counted = Email::for_counting(email);
+    let address = EmailAddress::parse(email).ok();
+    let counted = counted(email, address.as_ref());
     let mut subject = Subject::email(app, &counted, caller);
     guesses::check_address(app, &subject).await?;
 
     let connection = app.database.connection();
-    let user = find_user(connection, Email::parse(email)).await?;
+    let user = find_user(connection, address).await?;
     let user_id = user.as_ref().map_or(Uuid::nil(), |user| user.id);
     let mut stored = passwords::find(connection, user_id).await?;
     let remembered = !browser_token.is_empty()
@@ -128,11 +129,20 @@ pub async fn sign_in(
     Err(SignInRefusal::Failed)
 }
 
+/// What guesses count on: also what cannot be an address has its count, so that it is answered like
+/// any other.
+fn counted(typed: &str, address: Option<&EmailAddress>) -> String {
+    match address {
+        Some(address) => address.as_str().to_owned(),
+        None => typed.trim().to_lowercase().chars().take(320).collect(),
+    }
+}
+
 async fn find_user(
     connection: &impl ConnectionTrait,
-    email: Option<Email>,
+    email: Option<EmailAddress>,
 ) -> Result<Option<users::Model>, StoreError> {
-    let email = email.as_ref().map_or("", Email::as_str);
+    let email = email.as_ref().map_or("", EmailAddress::as_str);
     Ok(users::Entity::find()
         .filter(users::Column::Email.eq(email))
         .filter(users::Column::Status.ne(Status::Deleted))

@@ -1,7 +1,6 @@
 //! The rules: no I/O, no clock, no framework.
 
 pub mod code_input;
-pub mod email;
 pub mod guesses;
 pub mod hash;
 pub mod mail_text;

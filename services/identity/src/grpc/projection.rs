@@ -2,6 +2,7 @@
 
 use sallyport_chassis::clock::to_proto;
 use sallyport_chassis::{Caller, Refusal};
+use sallyport_email::EmailAddress;
 use sallyport_proto::identity::v1::projection_service_server::ProjectionService;
 use sallyport_proto::identity::v1::{
     InviteUserRequest, InviteUserResponse, PutUserRequest, PutUserResponse, UserProjection,
@@ -11,7 +12,6 @@ use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
 use crate::app::{App, projection};
-use crate::domain::email::Email;
 use crate::store::users;
 
 /// Longest idempotency key.
@@ -76,8 +76,8 @@ fn decode(user: UserProjection) -> Result<users::Model, Refusal> {
         UserStatus::Disabled => users::Status::Disabled,
         UserStatus::Deleted => users::Status::Deleted,
     };
-    let email =
-        Email::parse(&user.email).ok_or_else(|| Refusal::field("user.email", "email.invalid"))?;
+    let email = EmailAddress::parse(&user.email)
+        .map_err(|_| Refusal::field("user.email", "email.invalid"))?;
     let version = i64::try_from(user.version)
         .ok()
         .filter(|version| *version > 0)

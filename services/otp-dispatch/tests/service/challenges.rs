@@ -184,18 +184,6 @@ async fn a_key_makes_one_challenge_and_one_sms() {
         refusal(&status),
         (Code::InvalidArgument, "idempotency.required".to_owned())
     );
-    // Once the challenge is over, its key is refused: no second SMS, and no dead challenge.
-    let cancel = pb::CancelChallengeRequest {
-        challenge_id: first.challenge_id.clone(),
-        binding: Some(binding()),
-    };
-    service.challenges().cancel_challenge(cancel).await.unwrap();
-    let status = service.create(create("key-1")).await.unwrap_err();
-    assert_eq!(
-        refusal(&status),
-        (Code::FailedPrecondition, "code.ended".to_owned())
-    );
-    assert_eq!(service.waiting().await, 1);
     // A key is its user's own.
     let mut other = create("key-1");
     other.binding = Some(pb::Binding {
@@ -210,6 +198,19 @@ async fn a_key_makes_one_challenge_and_one_sms() {
         service.phone.next().await.message.message_id,
         first.message_id
     );
+    let waiting = service.waiting().await;
+    // Once the challenge is over, its key is refused: no second SMS, and no dead challenge.
+    let cancel = pb::CancelChallengeRequest {
+        challenge_id: first.challenge_id.clone(),
+        binding: Some(binding()),
+    };
+    service.challenges().cancel_challenge(cancel).await.unwrap();
+    let status = service.create(create("key-1")).await.unwrap_err();
+    assert_eq!(
+        refusal(&status),
+        (Code::FailedPrecondition, "code.ended".to_owned())
+    );
+    assert_eq!(service.waiting().await, waiting);
     service.end().await;
 }
 

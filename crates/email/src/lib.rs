@@ -7,15 +7,14 @@
 
 use std::fmt;
 
-use super::providers;
-
 /// Longest address that SMTP carries (RFC 5321, 4.5.3.1.3, less the angle brackets).
 const LONGEST: usize = 254;
 /// Longest local part (RFC 5321, 4.5.3.1.1).
 const LONGEST_LOCAL: usize = 64;
 
 /// The text is no address or domain.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("malformed")]
 pub struct Malformed;
 
 /// A domain under which users can be: lower-case ASCII, two labels or more, no IP address.
@@ -38,15 +37,9 @@ impl DomainName {
     pub fn as_str(&self) -> &str {
         &self.0
     }
-
-    /// Whether everybody can have an address there, so that nobody can claim it.
-    pub fn is_public(&self, more: &[String]) -> bool {
-        providers::PUBLIC.binary_search(&self.as_str()).is_ok()
-            || more.iter().any(|m| m.eq_ignore_ascii_case(&self.0))
-    }
 }
 
-/// An e-mail address.
+/// An e-mail address. `Debug` masks it.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct EmailAddress {
     text: String,
@@ -147,15 +140,6 @@ mod tests {
         }
         assert!(read(&format!("{}@b.com", "a".repeat(64))).is_some());
         assert!(read(&format!("{}@b.com", "a".repeat(65))).is_none());
-    }
-
-    #[test]
-    fn public_providers_are_known_and_can_be_added_to() {
-        let gmail = DomainName::parse("GMail.com").unwrap();
-        let own = DomainName::parse("isp.example").unwrap();
-        assert!(gmail.is_public(&[]));
-        assert!(!own.is_public(&[]));
-        assert!(own.is_public(&["ISP.example".to_owned()]));
     }
 
     #[test]
