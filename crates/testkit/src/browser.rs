@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, ensure};
+use base64::prelude::{BASE64_STANDARD, Engine as _};
+use thirtyfour::cdp::domains::page::CaptureScreenshot;
 use thirtyfour::{ChromiumLikeCapabilities, DesiredCapabilities, WebDriver};
 
 use crate::account::is_root;
@@ -91,13 +93,18 @@ impl Browser {
         self.driver.as_ref().expect("taken by drop only")
     }
 
-    /// Writes what the window shows to `target/screenshots/NAME.png`; returns the path.
+    /// Writes the whole page, not only what the window shows of it, to `target/screenshots/NAME.png`; returns the path.
     pub async fn screenshot(&self, name: &str) -> anyhow::Result<PathBuf> {
         let folder = crate::target_folder().join("screenshots");
         std::fs::create_dir_all(&folder)
             .with_context(|| format!("cannot make {}", folder.display()))?;
         let path = folder.join(format!("{name}.png"));
-        let picture = self.driver().screenshot_as_png().await?;
+        let whole = CaptureScreenshot {
+            capture_beyond_viewport: Some(true),
+            ..CaptureScreenshot::default()
+        };
+        let picture = self.driver().cdp().send(whole).await?.data;
+        let picture = BASE64_STANDARD.decode(picture)?;
         std::fs::write(&path, picture)
             .with_context(|| format!("cannot write {}", path.display()))?;
         Ok(path)
@@ -133,6 +140,7 @@ fn capabilities(
         "--disable-sync".to_owned(),
         // Containers give /dev/shm too little for a page with pictures.
         "--disable-dev-shm-usage".to_owned(),
+        "--hide-scrollbars".to_owned(),
         format!("--window-size={width},{height}"),
         format!("--user-data-dir={}", profile.display()),
         format!("--lang={language}"),
