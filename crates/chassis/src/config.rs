@@ -2,13 +2,17 @@
 //! environment (`SALLYPORT__SECTION__KEY`). Unknown keys are refused. Every secret can be given as
 //! `KEY_file`, the path of a file that holds it.
 
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use config::{Config, Environment, File, FileFormat};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+
+use crate::SecretUrl;
+use crate::keyring::Keyring;
 
 /// What a deployment is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
@@ -52,6 +56,65 @@ pub struct PeerConfig {
     /// Our client certificate.
     #[serde(default)]
     pub tls: Option<TlsConfig>,
+}
+
+impl PeerConfig {
+    /// Refuses, in production, a peer that is not called with mutual TLS; `name` is its key under
+    /// `[peers]`.
+    ///
+    /// # Errors
+    /// A sentence that says what to set.
+    pub fn check(&self, name: &str, profile: Profile) -> Result<()> {
+        ensure!(
+            profile == Profile::Development
+                || self.tls.is_some() && self.url.starts_with("https://"),
+            "peers.{name}.url must be https:// and peers.{name}.tls set with profile = \"production\""
+        );
+        Ok(())
+    }
+}
+
+/// The `[keys]` section.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct KeysConfig {
+    /// The folder of the key files, each of mode 0600.
+    pub folder: PathBuf,
+}
+
+impl KeysConfig {
+    /// Opens a ring. Development makes a missing one; production wants it there, since a ring made
+    /// anew on each replica would verify and open nobody else's.
+    ///
+    /// # Errors
+    /// The file is missing, malformed, or may be read by others.
+    pub fn ring(&self, file: &str, profile: Profile) -> Result<Keyring> {
+        let path = self.folder.join(file);
+        match profile {
+            Profile::Development => Keyring::load_or_create(&path),
+            Profile::Production => Keyring::load(&path),
+        }
+        .with_context(|| format!("keys.folder: {file}"))
+    }
+}
+
+/// Refuses, in production, a server on another machine that is reached without TLS: whoever sits on
+/// the way would read and change what the service relies on. `encrypted` says what to set.
+///
+/// # Errors
+/// A sentence that says what to set.
+pub fn refuse_plaintext(
+    profile: Profile,
+    key: &str,
+    url: &SecretUrl,
+    is_encrypted: bool,
+    encrypted: &str,
+) -> Result<()> {
+    ensure!(
+        profile == Profile::Development || is_encrypted || url.is_local(),
+        "{key} must be {encrypted} with profile = \"production\", unless the server is on this machine"
+    );
+    Ok(())
 }
 
 /// Logs, traces and metrics.
@@ -98,9 +161,17 @@ pub fn load<T: DeserializeOwned>(
         builder = builder.add_source(File::from_str(&text, FileFormat::Toml));
     }
     // Only names of ours: SALLYPORT__SECTION__KEY. Others (SALLYPORT_TEST_…) are not configuration.
-    let ours = variables
+    let ours: HashMap<String, String> = variables
         .into_iter()
         .filter(|(key, _)| key.starts_with("SALLYPORT__"))
+        .collect();
+    // A secret is its text: "0123" is no number.
+    let texts: Vec<_> = secrets
+        .iter()
+        .filter_map(|key| {
+            let name = format!("SALLYPORT__{}", key.replace('.', "__").to_uppercase());
+            Some((*key, ours.get(&name)?.clone()))
+        })
         .collect();
     let environment = Environment::with_prefix("SALLYPORT")
         .prefix_separator("__")
@@ -110,6 +181,9 @@ pub fn load<T: DeserializeOwned>(
     builder = builder.add_source(environment);
     let layered = builder.build().context("configuration")?;
     let mut merged = Config::builder().add_source(layered.clone());
+    for (key, text) in texts {
+        merged = merged.set_override(key, text)?;
+    }
     for key in secrets {
         if let Ok(path) = layered.get_string(&format!("{key}_file")) {
             if path.is_empty() {
@@ -152,7 +226,7 @@ pub fn effective<T: Serialize>(config: &T) -> Result<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Secret, SecretUrl};
+    use crate::Secret;
 
     #[derive(Debug, Deserialize, Serialize)]
     #[serde(deny_unknown_fields)]
@@ -212,5 +286,44 @@ mod tests {
         assert_eq!(config.database.password.expose(), "hunter2");
         assert!(!effective(&config).unwrap().contains("hunter2"));
         assert!(!format!("{config:?}").contains("hunter2"));
+    }
+
+    #[test]
+    fn production_wants_tls_to_servers_on_other_machines() {
+        let ask = |profile, url: &str| {
+            let url = SecretUrl::new(url);
+            let encrypted = url.scheme() == "rediss";
+            refuse_plaintext(profile, "x.url", &url, encrypted, "rediss://")
+        };
+        for url in [
+            "rediss://cache.example:6379/0",
+            "redis://127.0.0.1:6379/0",
+            "redis://u:p@localhost:6379",
+            "redis://[::1]:6379",
+            "memory:",
+            "sqlite://data",
+            "postgres:///sallyport?host=/run/postgresql",
+        ] {
+            ask(Profile::Production, url).unwrap();
+        }
+        for url in [
+            "redis://cache.example:6379/0",
+            "amqp://u:localhost@a:1,b:2/vh",
+            "amqp://localhost:1,b:2/vh",
+            "redis://localhost.example",
+        ] {
+            ask(Profile::Development, url).unwrap();
+            let error = ask(Profile::Production, url).unwrap_err();
+            assert!(
+                error.to_string().contains("x.url must be rediss://"),
+                "{url}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_secret_of_digits_stays_the_text_it_is() {
+        let config = read(None, &[("SALLYPORT__DATABASE__PASSWORD", "0123456789")]).unwrap();
+        assert_eq!(config.database.password.expose(), "0123456789");
     }
 }

@@ -9,6 +9,7 @@ pub mod clock;
 pub mod config;
 pub mod keyring;
 pub mod listener;
+pub mod process;
 pub mod refusal;
 pub mod secret;
 pub mod serve;
@@ -17,5 +18,6 @@ pub mod telemetry;
 
 pub use caller::{Access, Caller, CallerTable, Peer};
 pub use clock::{Clock, SystemClock};
+pub use process::ProcessConfig;
 pub use refusal::Refusal;
 pub use secret::{Secret, SecretUrl};

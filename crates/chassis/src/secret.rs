@@ -1,5 +1,7 @@
 //! Values that mask themselves.
 
+use std::net::IpAddr;
+
 use serde::{Deserialize, Serialize, Serializer};
 use subtle::ConstantTimeEq;
 use zeroize::Zeroize;
@@ -78,18 +80,49 @@ impl SecretUrl {
         self.0.split(':').next().unwrap_or_default()
     }
 
+    /// Whether it leads to nothing outside this machine: no host, or loopback ones alone.
+    pub fn is_local(&self) -> bool {
+        let Some((_, authority, _)) = self.parts() else {
+            return true;
+        };
+        // A folder, or a server's socket.
+        if self.scheme() == "sqlite" {
+            return true;
+        }
+        let hosts = authority
+            .rsplit_once('@')
+            .map_or(authority, |(_, hosts)| hosts);
+        // Several hosts stand between commas, each with its port.
+        hosts.split(',').map(str::trim).all(|host| {
+            let host = match host.strip_prefix('[') {
+                Some(v6) => v6.split(']').next().unwrap_or(v6),
+                None => host.split(':').next().unwrap_or(host),
+            };
+            host.is_empty()
+                || host.eq_ignore_ascii_case("localhost")
+                || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+        })
+    }
+
+    /// Scheme, authority, and what follows it.
+    fn parts(&self) -> Option<(&str, &str, &str)> {
+        let (scheme, rest) = self.0.split_once("://")?;
+        let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+        let (authority, more) = rest.split_at(end);
+        Some((scheme, authority, more))
+    }
+
     fn masked(&self) -> String {
-        let Some((scheme, rest)) = self.0.split_once("://") else {
+        let Some((scheme, authority, more)) = self.parts() else {
             return self.0.clone();
         };
         // The last @ of the authority ends the user information.
-        let authority = rest.split(['/', '?', '#']).next().unwrap_or(rest);
         match authority.rsplit_once('@') {
             None => self.0.clone(),
             Some((user, _)) => {
                 let name = user.split(':').next().unwrap_or_default();
                 let mask = if user.contains(':') { ":•••" } else { "" };
-                format!("{scheme}://{name}{mask}{}", &rest[user.len()..])
+                format!("{scheme}://{name}{mask}{}{more}", &authority[user.len()..])
             }
         }
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use sallyport_chassis::SecretUrl;
+use sallyport_chassis::config::{Profile, refuse_plaintext};
 use sea_orm::sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous};
 use sea_orm::{
     ConnectOptions, ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend,
@@ -25,6 +26,21 @@ pub struct DatabaseConfig {
     pub max_connections: u32,
     /// Whether the service migrates its schema at start; else `sallyportctl migrate` does.
     pub migrate_at_start: bool,
+}
+
+impl DatabaseConfig {
+    /// Refuses, in production, a database on another machine whose certificate is not verified.
+    ///
+    /// # Errors
+    /// A sentence that says what to set.
+    pub fn check(&self, profile: Profile) -> Result<()> {
+        let url = self.url.expose();
+        let verified = ["sslmode=verify-full", "sslmode=verify-ca"]
+            .iter()
+            .any(|mode| url.contains(mode));
+        let wanted = "postgres://…?sslmode=verify-full (and sslrootcert=FILE where the authority is your own)";
+        refuse_plaintext(profile, "database.url", &self.url, verified, wanted)
+    }
 }
 
 /// One service's database: a schema in PostgreSQL, or a file of its own in SQLite.

@@ -26,8 +26,7 @@ pub struct Config {
     /// The store.
     pub database: DatabaseConfig,
     /// Logs, traces, metrics of the process; unused inside another.
-    #[serde(default)]
-    pub telemetry: Option<TelemetryConfig>,
+    pub telemetry: TelemetryConfig,
     /// Other services; unused inside another process.
     #[serde(default)]
     pub peers: Option<Peers>,
@@ -76,13 +75,10 @@ impl Config {
             (1..=86_400).contains(&settings.invitation_retry_seconds),
             "account_admin.invitation_retry_seconds must be 1 to 86400"
         );
-        if let (Profile::Production, Some(peers)) = (self.profile, &self.peers) {
-            ensure!(
-                peers.identity.url.starts_with("https://") && peers.identity.tls.is_some(),
-                "peers.identity.url must be https:// and peers.identity.tls set with profile = \"production\""
-            );
+        if let Some(peers) = &self.peers {
+            peers.identity.check("identity", self.profile)?;
         }
-        Ok(())
+        self.database.check(self.profile)
     }
 }
 

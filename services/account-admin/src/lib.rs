@@ -8,17 +8,18 @@ mod clients;
 mod config;
 mod domain;
 mod grpc;
+mod process;
 mod store;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use sallyport_chassis::channel::{self, Outgoing};
+use sallyport_chassis::Clock;
+use sallyport_chassis::channel::Outgoing;
 use sallyport_chassis::listener::Listener;
 use sallyport_chassis::serve::GrpcServer;
-use sallyport_chassis::supervise::{Supervisor, stop_on_signals};
-use sallyport_chassis::{Clock, SystemClock, telemetry};
+use sallyport_chassis::supervise::Supervisor;
 use sallyport_sql::outbox::Relay;
 use sallyport_sql::{Database, DatabaseConfig};
 use tokio::sync::Notify;
@@ -28,6 +29,7 @@ pub use app::verify_chain::verify_chain;
 pub use config::{Config, PROCESS, Peers, SETTINGS, Settings};
 pub use domain::chain;
 pub use grpc::callers;
+pub use process::serve;
 
 use app::App;
 use app::tell_identity::{INVITATION, PROJECTION, deliver_invitations, deliver_projections};
@@ -59,32 +61,6 @@ pub async fn migrate(database: &Database) -> Result<()> {
         .migrate::<store::Migrator>()
         .await
         .context("schema admin")
-}
-
-/// Runs the service as a process of its own until a signal ends it.
-pub async fn run_process(config: Config) -> Result<()> {
-    let told = config
-        .telemetry
-        .as_ref()
-        .context("section telemetry is missing")?;
-    let telemetry = telemetry::start("account-admin", told)?;
-    let stop = stop_on_signals()?;
-    if !told.metrics_address.is_empty() {
-        telemetry
-            .serve_metrics(&told.metrics_address, stop.clone())
-            .await?;
-    }
-    let listen = config
-        .listen
-        .as_ref()
-        .context("section listen is missing")?;
-    let peers = config.peers.as_ref().context("section peers is missing")?;
-    let wiring = Wiring {
-        listener: Listener::bind(listen, config.profile).await?,
-        clock: Arc::new(SystemClock),
-        identity: channel::connect(&peers.identity)?,
-    };
-    run(config, wiring, stop).await
 }
 
 /// Runs the service until `stop`.

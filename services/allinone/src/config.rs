@@ -4,7 +4,8 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use sallyport_chassis::config::{Profile, TelemetryConfig};
+use sallyport_chassis::ProcessConfig;
+use sallyport_chassis::config::{KeysConfig, Profile, TelemetryConfig};
 use sallyport_sql::DatabaseConfig;
 use serde::{Deserialize, Serialize};
 
@@ -30,7 +31,7 @@ pub struct Config {
     /// The queue of messages.
     pub queue: otp_dispatch::config::QueueConfig,
     /// Where the key files are.
-    pub keys: Keys,
+    pub keys: KeysConfig,
     /// Logs, traces and metrics.
     pub telemetry: TelemetryConfig,
     /// Passwords, factors and sessions.
@@ -65,14 +66,6 @@ pub struct Operator {
     pub socket: PathBuf,
 }
 
-/// The `[keys]` section.
-#[derive(Debug, Clone, Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
-pub struct Keys {
-    /// Folder of all key files.
-    pub folder: PathBuf,
-}
-
 /// The commented defaults of everything that can be set.
 pub fn defaults() -> String {
     [
@@ -83,6 +76,16 @@ pub fn defaults() -> String {
         gateway::SETTINGS,
     ]
     .join("\n")
+}
+
+impl ProcessConfig for Config {
+    fn load(file: Option<&Path>) -> Result<Self> {
+        Self::load(file)
+    }
+
+    fn telemetry(&self) -> &TelemetryConfig {
+        &self.telemetry
+    }
 }
 
 impl Config {
@@ -120,7 +123,12 @@ impl Config {
             variables.retain(|(name, _)| name != key);
             variables.push((key.to_owned(), value.to_owned()));
         }
-        sallyport_chassis::config::load(&defaults, &secrets, file, variables)
+        let config: Self = sallyport_chassis::config::load(&defaults, &secrets, file, variables)?;
+        config.identity().check()?;
+        config.otp().check()?;
+        config.account_admin().check()?;
+        config.gateway().check()?;
+        Ok(config)
     }
 
     pub(crate) fn identity(&self) -> identity::config::Config {
@@ -128,9 +136,7 @@ impl Config {
             profile: self.profile,
             listen: None,
             database: self.database.clone(),
-            keys: identity::config::KeysConfig {
-                folder: self.keys.folder.clone(),
-            },
+            keys: self.keys.clone(),
             telemetry: self.telemetry.clone(),
             peers: None,
             identity: self.identity.clone(),
@@ -141,9 +147,7 @@ impl Config {
         otp_dispatch::config::Config {
             profile: self.profile,
             listen: None,
-            keys: otp_dispatch::config::KeysConfig {
-                folder: self.keys.folder.clone(),
-            },
+            keys: self.keys.clone(),
             telemetry: self.telemetry.clone(),
             challenges: self.challenges.clone(),
             queue: self.queue.clone(),
@@ -156,7 +160,7 @@ impl Config {
             profile: self.profile,
             listen: None,
             database: self.database.clone(),
-            telemetry: None,
+            telemetry: self.telemetry.clone(),
             peers: None,
             account_admin: self.account_admin.clone(),
         }
@@ -168,7 +172,7 @@ impl Config {
             listen: Some(gateway::Listen {
                 address: self.listen.address,
             }),
-            telemetry: None,
+            telemetry: self.telemetry.clone(),
             peers: None,
             gateway: self.gateway.clone(),
         }

@@ -15,7 +15,7 @@ use sallyport_chassis::supervise::Supervisor;
 use sallyport_chassis::{Clock, Peer};
 use tokio_util::sync::CancellationToken;
 
-pub use crate::config::{Config, Keys, Listen, Operator, defaults};
+pub use crate::config::{Config, Listen, Operator, defaults};
 pub use crate::first_start::FirstAdministrator;
 
 /// How long the services have to end after the stop.

@@ -1,53 +1,24 @@
 //! `sallyport`: the whole system in one process.
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
-use clap::Parser;
 use sallyport::{Config, Wiring};
 use sallyport_chassis::config::Profile;
-use sallyport_chassis::{SystemClock, supervise, telemetry};
-
-/// Sign-in with password and SMS code, and account administration, in one process.
-#[derive(Parser)]
-#[command(version)]
-struct Arguments {
-    /// Configuration file (TOML); the environment (SALLYPORT__SECTION__KEY) comes after it.
-    #[arg(long)]
-    config: Option<PathBuf>,
-}
+use sallyport_chassis::{SystemClock, process};
+use tokio_util::sync::CancellationToken;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let config = match Config::load(Arguments::parse().config.as_deref()) {
-        Ok(config) => config,
-        Err(error) => {
-            eprintln!("sallyport: {error:#}");
-            return ExitCode::from(2);
-        }
-    };
-    match run(config).await {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("sallyport: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    let about = "Sign-in with password and SMS code, and account administration, in one process";
+    process::run("sallyport", about, serve).await
 }
 
-async fn run(config: Config) -> Result<()> {
+async fn serve(config: Config, stop: CancellationToken) -> Result<()> {
     let http = tokio::net::TcpListener::bind(config.listen.address)
         .await
         .with_context(|| format!("listen.address {} cannot be bound", config.listen.address))?;
-    let telemetry = telemetry::start("sallyport", &config.telemetry)?;
-    let stop = supervise::stop_on_signals()?;
-    if !config.telemetry.metrics_address.is_empty() {
-        telemetry
-            .serve_metrics(&config.telemetry.metrics_address, stop.clone())
-            .await?;
-    }
     let wiring = Wiring {
         http,
         clock: Arc::new(SystemClock),

@@ -12,8 +12,13 @@ use sallyport_proto::identity::v1::mail_inbox_service_client::MailInboxServiceCl
 use sallyport_proto::identity::v1::password_service_client::PasswordServiceClient;
 use sallyport_proto::identity::v1::sign_in_service_client::SignInServiceClient;
 use sallyport_proto::identity::v1::two_factor_service_client::TwoFactorServiceClient;
+use sallyport_proto::identity::v1::{GetSessionRequest, Session};
 use sallyport_proto::otp::v1::number_service_client::NumberServiceClient;
 use sallyport_proto::otp::v1::sms_inbox_service_client::SmsInboxServiceClient;
+use tonic::Code;
+
+use crate::problem::Problem;
+use crate::visitor::Visitor;
 
 /// Channels to identity, otp-api and account-admin.
 pub(crate) struct Clients {
@@ -54,5 +59,15 @@ impl Clients {
         licence: admin => LicenceServiceClient,
         domain: admin => DomainServiceClient,
         event: admin => EventServiceClient,
+    }
+
+    /// The session of a visitor, whatever its stage.
+    pub(crate) async fn session(&self, visitor: &Visitor) -> Result<Session, Problem> {
+        if visitor.caller.bearer.is_none() {
+            return Err(Problem::refused(Code::Unauthenticated, "session.required"));
+        }
+        let ask = visitor.ask(GetSessionRequest {});
+        let answer = self.sign_in().get_session(ask).await?.into_inner();
+        answer.session.ok_or(Problem::Failed(Code::Internal))
     }
 }

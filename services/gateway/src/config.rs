@@ -23,7 +23,7 @@ pub struct Config {
     /// Where it listens; unused in the all-in-one, which binds the socket itself.
     pub listen: Option<Listen>,
     /// Logs, traces and metrics; unused in the all-in-one.
-    pub telemetry: Option<TelemetryConfig>,
+    pub telemetry: TelemetryConfig,
     /// The services behind it; unused in the all-in-one.
     pub peers: Option<Peers>,
     /// The gateway's own section.
@@ -122,16 +122,13 @@ impl Config {
                  proxy in front does TLS"
             );
         }
-        if let (Profile::Production, Some(peers)) = (self.profile, &self.peers) {
+        if let Some(peers) = &self.peers {
             for (name, peer) in [
                 ("identity", &peers.identity),
                 ("otp_api", &peers.otp_api),
                 ("account_admin", &peers.account_admin),
             ] {
-                ensure!(
-                    peer.tls.is_some() && peer.url.starts_with("https://"),
-                    "peers.{name} needs an https:// url and tls with profile = \"production\""
-                );
+                peer.check(name, self.profile)?;
             }
         }
         Ok(())

@@ -11,6 +11,7 @@ mod headers;
 mod moment;
 mod pages;
 mod problem;
+mod process;
 mod refusals;
 mod serve;
 mod session;
@@ -20,15 +21,16 @@ mod words;
 
 use std::sync::Arc;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use axum::Router;
-use sallyport_chassis::channel::{Outgoing, connect};
+use sallyport_chassis::Clock;
+use sallyport_chassis::channel::Outgoing;
 use sallyport_chassis::config::Profile;
-use sallyport_chassis::{Clock, SystemClock};
 use tokio_util::sync::CancellationToken;
 
 use crate::clients::Clients;
 pub use crate::config::{Config, Listen, Network, PROCESS, Peers, PublicTls, SETTINGS, Settings};
+pub use crate::process::serve;
 use crate::serve::Door;
 
 /// What the gateway stands on: its socket, the time, and channels to the three services, on which
@@ -87,37 +89,4 @@ fn router(app: &Arc<App>) -> Router {
         .merge(assets::router())
         .route("/healthz", axum::routing::get(|| async { "ok\n" }))
         .layer(opened)
-}
-
-/// Runs the gateway as a process of its own: telemetry, socket, channels, signals.
-pub async fn serve(config: Config) -> Result<()> {
-    let telemetry = config
-        .telemetry
-        .as_ref()
-        .context("[telemetry] is missing")?;
-    let peers = config.peers.as_ref().context("[peers] is missing")?;
-    let listen = config.listen.as_ref().context("[listen] is missing")?;
-    let telemetry = (
-        sallyport_chassis::telemetry::start("gateway", telemetry)?,
-        telemetry.metrics_address.clone(),
-    );
-    let http = tokio::net::TcpListener::bind(listen.address)
-        .await
-        .with_context(|| format!("listen.address {} cannot be bound", listen.address))?;
-    let stop = sallyport_chassis::supervise::stop_on_signals()?;
-    if !telemetry.1.is_empty() {
-        telemetry
-            .0
-            .serve_metrics(&telemetry.1, stop.clone())
-            .await?;
-    }
-    let wiring = Wiring {
-        http,
-        clock: Arc::new(SystemClock),
-        identity: connect(&peers.identity)?,
-        otp: connect(&peers.otp_api)?,
-        admin: connect(&peers.account_admin)?,
-    };
-    tracing::info!(portal = config.gateway.portal_url, "serving");
-    run(config, wiring, stop).await
 }

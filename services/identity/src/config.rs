@@ -2,12 +2,12 @@
 
 mod second_step;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use sallyport_chassis::Secret;
-use sallyport_chassis::config::{ListenConfig, PeerConfig, Profile, TelemetryConfig};
+use sallyport_chassis::config::{KeysConfig, ListenConfig, PeerConfig, Profile, TelemetryConfig};
 use sallyport_sql::DatabaseConfig;
 use serde::{Deserialize, Serialize};
 
@@ -35,7 +35,7 @@ pub struct Config {
     pub listen: Option<ListenConfig>,
     /// The service's database.
     pub database: DatabaseConfig,
-    /// Where the key files are.
+    /// Where `lookup.keys` and `pepper.keys` are.
     pub keys: KeysConfig,
     /// Logs, traces and metrics; unused inside another process.
     pub telemetry: TelemetryConfig,
@@ -44,14 +44,6 @@ pub struct Config {
     pub peers: Option<PeersConfig>,
     /// The service's own section.
     pub identity: Settings,
-}
-
-/// The `[keys]` section.
-#[derive(Debug, Clone, Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
-pub struct KeysConfig {
-    /// Folder of `lookup.keys` and `pepper.keys`.
-    pub folder: PathBuf,
 }
 
 /// The `[peers]` section.
@@ -220,7 +212,10 @@ impl Config {
     /// Reads the defaults, then the file, then the environment.
     pub fn load(file: Option<&Path>) -> Result<Self> {
         let defaults = format!("{PROCESS}\n{SETTINGS}");
-        sallyport_chassis::config::load(&defaults, SECRETS, file, std::env::vars())
+        let config: Self =
+            sallyport_chassis::config::load(&defaults, SECRETS, file, std::env::vars())?;
+        config.check()?;
+        Ok(config)
     }
 
     /// Refuses what must not run, by a sentence that says what to set.
@@ -267,6 +262,11 @@ impl Config {
             .from
             .parse::<lettre::message::Mailbox>()
             .context("identity.mail.from is not `Name <address>`")?;
+        if let Some(peers) = &self.peers {
+            peers.otp_api.check("otp_api", self.profile)?;
+            peers.account_admin.check("account_admin", self.profile)?;
+        }
+        self.database.check(self.profile)?;
         if self.profile == Profile::Production {
             self.check_production()?;
         }
@@ -287,17 +287,6 @@ impl Config {
             self.identity.portal_url.is_https(),
             "identity.portal_url must start with https:// with profile = \"production\""
         );
-        if let Some(peers) = &self.peers {
-            for (name, peer) in [
-                ("otp_api", &peers.otp_api),
-                ("account_admin", &peers.account_admin),
-            ] {
-                ensure!(
-                    peer.tls.is_some() && peer.url.starts_with("https://"),
-                    "peers.{name}.url must be https:// and peers.{name}.tls set with profile = \"production\""
-                );
-            }
-        }
         Ok(())
     }
 }

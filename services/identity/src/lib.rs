@@ -15,11 +15,9 @@ pub mod store;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use sallyport_chassis::Clock;
 use sallyport_chassis::channel::Outgoing;
-use sallyport_chassis::config::Profile;
-use sallyport_chassis::keyring::Keyring;
 use sallyport_chassis::listener::Listener;
 use sallyport_chassis::serve::GrpcServer;
 use sallyport_chassis::supervise::Supervisor;
@@ -73,15 +71,7 @@ pub async fn run(config: Config, wiring: Wiring, stop: CancellationToken) -> Res
     if config.database.migrate_at_start {
         database.migrate::<store::Migrator>().await?;
     }
-    let ring = |name: &str| {
-        let path = config.keys.folder.join(name);
-        match config.profile {
-            Profile::Development => Keyring::load_or_create(&path),
-            Profile::Production => Keyring::load(&path),
-        }
-        .with_context(|| format!("keys {name}"))
-        .map(Arc::new)
-    };
+    let ring = |file: &str| config.keys.ring(file, config.profile).map(Arc::new);
     let app = App {
         database,
         clock: wiring.clock.clone(),

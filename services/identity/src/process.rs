@@ -1,23 +1,32 @@
 //! The service as a process of its own.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
+use sallyport_chassis::config::TelemetryConfig;
 use sallyport_chassis::listener::Listener;
-use sallyport_chassis::supervise::stop_on_signals;
-use sallyport_chassis::{SystemClock, channel, telemetry};
+use sallyport_chassis::{ProcessConfig, SystemClock, channel};
+use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
 use crate::{Wiring, run};
 
-/// Serves at the configured address until SIGTERM or SIGINT.
-pub async fn serve(config: Config) -> Result<()> {
-    let telemetry = telemetry::start("identity", &config.telemetry)?;
-    let stop = stop_on_signals()?;
-    let metrics = &config.telemetry.metrics_address;
-    if !metrics.is_empty() {
-        telemetry.serve_metrics(metrics, stop.clone()).await?;
+impl ProcessConfig for Config {
+    fn load(file: Option<&Path>) -> Result<Self> {
+        Self::load(file)
     }
+
+    fn telemetry(&self) -> &TelemetryConfig {
+        &self.telemetry
+    }
+}
+
+/// Serves at the configured address until `stop`.
+///
+/// # Errors
+/// What the service needs is missing or fails.
+pub async fn serve(config: Config, stop: CancellationToken) -> Result<()> {
     let listen = config
         .listen
         .as_ref()

@@ -2,13 +2,14 @@
 
 mod routes;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use sallyport_chassis::SecretUrl;
-use sallyport_chassis::config::{ListenConfig, Profile, TelemetryConfig};
-use sallyport_chassis::keyring::Keyring;
+use sallyport_chassis::config::{
+    KeysConfig, ListenConfig, Profile, TelemetryConfig, refuse_plaintext,
+};
 use sallyport_phone::{Country, ServedCountries};
 use serde::{Deserialize, Serialize};
 
@@ -34,7 +35,7 @@ pub struct Config {
     /// Where otp-api listens; unused inside the all-in-one and by sms-dispatcher.
     #[serde(default)]
     pub listen: Option<ListenConfig>,
-    /// Where the key files are.
+    /// Where `code.keys`, `seal.keys` and `lookup.keys` are.
     pub keys: KeysConfig,
     /// Logs, traces and metrics.
     pub telemetry: TelemetryConfig,
@@ -44,30 +45,6 @@ pub struct Config {
     pub queue: QueueConfig,
     /// The service's own section.
     pub otp: Settings,
-}
-
-/// The `[keys]` section.
-#[derive(Debug, Clone, Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
-pub struct KeysConfig {
-    /// The folder of `code.keys`, `seal.keys` and `lookup.keys`, each of mode 0600.
-    pub folder: PathBuf,
-}
-
-impl KeysConfig {
-    /// Opens a ring. Development makes a missing one; production wants it there, since a ring made
-    /// anew on each replica would verify and open nobody else's.
-    ///
-    /// # Errors
-    /// The file is missing, malformed, or may be read by others.
-    pub fn ring(&self, file: &str, profile: Profile) -> Result<Keyring> {
-        let path = self.folder.join(file);
-        match profile {
-            Profile::Development => Keyring::load_or_create(&path),
-            Profile::Production => Keyring::load(&path),
-        }
-        .context("keys.folder")
-    }
 }
 
 /// The `[challenges]` section.
@@ -196,6 +173,17 @@ impl Config {
             "challenges.url must be redis:// or rediss:// with profile = \"production\" (memory: \
              is lost with the process)"
         );
+        let (challenges, queue) = (&self.challenges.url, &self.queue.url);
+        let encrypted = challenges.scheme() == "rediss";
+        refuse_plaintext(
+            self.profile,
+            "challenges.url",
+            challenges,
+            encrypted,
+            "rediss://",
+        )?;
+        let encrypted = queue.scheme() == "amqps";
+        refuse_plaintext(self.profile, "queue.url", queue, encrypted, "amqps://")?;
         routes::check(&otp.routes, self.profile)
     }
 }

@@ -8,6 +8,7 @@ pub mod dispatcher;
 pub mod domain;
 pub mod grpc;
 pub mod ports;
+mod process;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,6 +30,7 @@ use crate::dispatcher::{Dispatcher, Routes};
 use crate::ports::{ChallengeStore, MessageStore, Queue};
 
 pub use crate::config::Config;
+pub use crate::process::{serve_api, serve_dispatcher};
 
 /// How long messages in flight may take to end once a dispatcher is asked to stop.
 const IN_FLIGHT: Duration = Duration::from_secs(10);

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use account_admin::{Config, Settings, Wiring};
 use sallyport_chassis::channel::{Dialler, Outgoing, connect_unix};
-use sallyport_chassis::config::Profile;
+use sallyport_chassis::config::{LogFormat, Profile, TelemetryConfig};
 use sallyport_chassis::listener::Listener;
 use sallyport_chassis::{Clock, Peer, Refusal, SecretUrl};
 use sallyport_proto::admin::v1 as pb;
@@ -76,7 +76,12 @@ impl World {
             profile: Profile::Development,
             listen: None,
             database: database_config.clone(),
-            telemetry: None,
+            telemetry: TelemetryConfig {
+                log: "off".into(),
+                log_format: LogFormat::Json,
+                otlp_endpoint: String::new(),
+                metrics_address: String::new(),
+            },
             peers: None,
             account_admin: Settings {
                 session_cache_milliseconds: 1000,

@@ -185,7 +185,7 @@ pub(crate) async fn validate_number(
     visitor: Visitor,
     Body(body): Body<ValidateNumber>,
 ) -> Answer<Number> {
-    crate::pages::session(&app, &visitor).await?;
+    app.clients.session(&visitor).await?;
     let request = ValidateNumberRequest {
         input: body.number,
         country: body.country,
@@ -219,7 +219,7 @@ pub(crate) struct Country {
 #[utoipa::path(get, path = "/countries", operation_id = "listCountries", tag = "profile",
     security(("session" = [])), responses((status = 200, body = Countries), Errors))]
 pub(crate) async fn countries(State(app): State<Arc<App>>, visitor: Visitor) -> Answer<Countries> {
-    crate::pages::session(&app, &visitor).await?;
+    app.clients.session(&visitor).await?;
     let ask = visitor.ask(ListCountriesRequest {});
     let answer = app.clients.number().list_countries(ask).await?.into_inner();
     let countries = answer.countries.into_iter().map(|served| Country {

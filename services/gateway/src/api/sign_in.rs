@@ -112,7 +112,7 @@ pub(crate) struct Session {
 #[utoipa::path(get, path = "/session", operation_id = "getSession", tag = "sign-in",
     security(("session" = [])), responses((status = 200, body = Session), Errors))]
 pub(crate) async fn session(State(app): State<Arc<App>>, visitor: Visitor) -> Answer<Session> {
-    let session = crate::pages::session(&app, &visitor).await?;
+    let session = app.clients.session(&visitor).await?;
     Ok(Json(Session {
         stage: Stage::of(session.stage()),
         password_at: instant(&session.password_at),

@@ -14,7 +14,7 @@ use sallyport_proto::identity::v1::{
 use super::code_state::State as MessageState;
 use super::frame::{self, Errors, Field, Frame};
 use super::two_factor::{self, Go};
-use super::{Told, awaiting, redirect, session, words_of};
+use super::{Told, awaiting, redirect, words_of};
 use crate::App;
 use crate::csrf::idempotency_key;
 use crate::guard::Form;
@@ -81,7 +81,7 @@ pub(crate) async fn page(
     visitor: Visitor,
     Query(told): Query<Told>,
 ) -> Result<Response, Problem> {
-    let session = session(&app, &visitor).await?;
+    let session = app.clients.session(&visitor).await?;
     show(&app, &visitor, &session, &told, &Errors::default()).await
 }
 
@@ -170,7 +170,7 @@ pub(crate) async fn send(
     visitor: Visitor,
     posted: Form,
 ) -> Result<Response, Problem> {
-    let session = session(&app, &visitor).await?;
+    let session = app.clients.session(&visitor).await?;
     let told = carried(&posted);
     let sent = if awaiting(&session) {
         let key = idempotency_key(posted.nonce(), &["sign-in"]);
@@ -252,7 +252,7 @@ pub(crate) async fn verify(
     visitor: Visitor,
     posted: Form,
 ) -> Result<Response, Problem> {
-    let session = session(&app, &visitor).await?;
+    let session = app.clients.session(&visitor).await?;
     let w = words_of(&session, &visitor);
     let mut told = carried(&posted);
     let request = VerifyCodeRequest {

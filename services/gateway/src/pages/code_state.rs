@@ -119,7 +119,7 @@ pub(crate) async fn framed(
     Shared(app): Shared<Arc<App>>,
     visitor: Visitor,
 ) -> Result<Response, Problem> {
-    let session = super::session(&app, &visitor).await?;
+    let session = app.clients.session(&visitor).await?;
     let w = words_of(&session, &visitor);
     let challenge = super::code::challenge(&app, &visitor).await?;
     let template = Framed {

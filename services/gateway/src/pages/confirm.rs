@@ -9,7 +9,7 @@ use sallyport_proto::identity::v1::{ConfirmPasswordRequest, Session};
 
 use super::frame::{self, Errors, Field, Frame};
 use super::two_factor::{self, Go};
-use super::{Told, awaiting, redirect, session, words_of};
+use super::{Told, awaiting, redirect, words_of};
 use crate::App;
 use crate::guard::Form;
 use crate::problem::Problem;
@@ -32,7 +32,7 @@ pub(crate) async fn page(
     visitor: Visitor,
     Query(told): Query<Told>,
 ) -> Result<Response, Problem> {
-    let session = session(&app, &visitor).await?;
+    let session = app.clients.session(&visitor).await?;
     match Go::read(&visitor, &told.go) {
         Some(go) if !awaiting(&session) => {
             Ok(form(&app, &visitor, &session, &go, &Errors::default()))
@@ -63,7 +63,7 @@ pub(crate) async fn submit(
     visitor: Visitor,
     posted: Form,
 ) -> Result<Response, Problem> {
-    let session = session(&app, &visitor).await?;
+    let session = app.clients.session(&visitor).await?;
     let Some(go) = Go::read(&visitor, posted.raw("go")) else {
         return Ok(redirect("/account"));
     };

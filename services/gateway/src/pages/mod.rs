@@ -33,7 +33,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use http::{StatusCode, header};
 use sallyport_proto::admin::v1::{GetProfileRequest, Profile, ProfileFields};
-use sallyport_proto::identity::v1::{GetSessionRequest, Session, SessionStage};
+use sallyport_proto::identity::v1::{Session, SessionStage};
 use serde::Deserialize;
 use tonic::Code;
 
@@ -113,27 +113,11 @@ impl Reader {
     }
 }
 
-/// The session of a visitor, whatever its stage.
-pub(crate) async fn session(app: &App, visitor: &Visitor) -> Result<Session, Problem> {
-    if visitor.caller.bearer.is_none() {
-        return Err(Problem::refused(Code::Unauthenticated, "session.required"));
-    }
-    let answer = app
-        .clients
-        .sign_in()
-        .get_session(visitor.ask(GetSessionRequest {}))
-        .await?;
-    answer
-        .into_inner()
-        .session
-        .ok_or(Problem::Failed(Code::Internal))
-}
-
 /// The reader of a page that needs both steps.
 pub(crate) async fn signed_in(app: &App, visitor: &Visitor) -> Result<Reader, Problem> {
     let mut profiles = app.clients.profile();
     let (session, profile) = tokio::join!(
-        session(app, visitor),
+        app.clients.session(visitor),
         profiles.get_profile(visitor.ask(GetProfileRequest {})),
     );
     let session = session?;

@@ -32,7 +32,7 @@ pub(crate) async fn check(
     visitor: Visitor,
     posted: Form,
 ) -> Result<Response, Problem> {
-    let session = super::session(&app, &visitor).await?;
+    let session = app.clients.session(&visitor).await?;
     let w = super::words_of(&session, &visitor);
     let request = ValidateNumberRequest {
         input: posted.text("mobile_number"),

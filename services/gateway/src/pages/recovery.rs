@@ -9,7 +9,7 @@ use sallyport_proto::identity::v1::{Session, UseRecoveryCodeRequest};
 
 use super::frame::{self, Errors, Field, Frame};
 use super::two_factor::{self, Go};
-use super::{Told, redirect, session, words_of};
+use super::{Told, redirect, words_of};
 use crate::App;
 use crate::guard::Form;
 use crate::problem::Problem;
@@ -32,7 +32,7 @@ pub(crate) async fn page(
     visitor: Visitor,
     Query(told): Query<Told>,
 ) -> Result<Response, Problem> {
-    let session = session(&app, &visitor).await?;
+    let session = app.clients.session(&visitor).await?;
     Ok(form(&app, &visitor, &session, &told, &Errors::default()))
 }
 
@@ -61,7 +61,7 @@ pub(crate) async fn submit(
     visitor: Visitor,
     posted: Form,
 ) -> Result<Response, Problem> {
-    let session = session(&app, &visitor).await?;
+    let session = app.clients.session(&visitor).await?;
     let told = Told {
         next: posted.text("next"),
         go: posted.text("go"),

@@ -37,7 +37,7 @@ pub(crate) async fn page(
 ) -> Result<Response, Problem> {
     let mut cookies = Cookies::default();
     if visitor.caller.bearer.is_some() {
-        match super::session(&app, &visitor).await {
+        match app.clients.session(&visitor).await {
             Ok(session) if super::awaiting(&session) => return Ok(redirect("/code")),
             Ok(_) => return Ok(redirect("/account")),
             Err(Problem::Refused(_)) => cookies.remove(SESSION),

@@ -17,7 +17,7 @@ use sallyport_proto::identity::v1::{
 use tonic::Code;
 
 use super::frame::{self, Frame};
-use super::{redirect, session, words_of};
+use super::{redirect, words_of};
 use crate::App;
 use crate::csrf::{self, idempotency_key};
 use crate::guard::Form;
@@ -145,7 +145,7 @@ async fn act(
             if answer.recovery_codes.is_empty() {
                 return Ok(redirect("/account?done=two_factor_on"));
             }
-            let w = words_of(&session(app, &after).await?, &after);
+            let w = words_of(&app.clients.session(&after).await?, &after);
             Ok(codes_page(app, &after, w, &answer.recovery_codes, true))
         }
         Intent::ChangeNumber => {
@@ -173,7 +173,7 @@ async fn act(
                 .await?
                 .into_inner()
                 .recovery_codes;
-            let w = words_of(&session(app, visitor).await?, visitor);
+            let w = words_of(&app.clients.session(visitor).await?, visitor);
             Ok(codes_page(app, visitor, w, &codes, false))
         }
     }
