@@ -31,7 +31,7 @@ if wants servers; then
     need_apt rabbitmq-server test -x /usr/sbin/rabbitmq-server
     need_apt postgresql has_postgres
 fi
-if wants servers || wants lint || wants clients; then
+if wants servers || wants lint || wants clients || wants browser; then
     need_apt nodejs has node
     need_apt npm has npm
 fi
@@ -79,6 +79,7 @@ node_modules() { # FOLDER: as the lock file says, once
 }
 if wants lint; then node_modules proto; fi
 if wants servers; then node_modules tests/foreign-smsc; fi
+if wants browser; then node_modules tests/browser/axe; fi
 if wants clients; then
     node_modules tests/clients/typescript
     stamp=.local/python/.stamp

@@ -21,14 +21,13 @@ admin_port=7103
 portal=http://localhost:$gateway_port
 
 say() { printf '%s\n' "$*"; }
-alive() { [[ -s $root/run/$1.pid ]] && kill -0 "$(cat "$root/run/$1.pid")" 2>/dev/null; }
-
-# Servers that refuse to run as root run as their package's user.
-as_user() { # USER COMMAND…
-    local user=$1
-    shift
-    if ((EUID == 0)); then runuser -u "$user" -- "$@"; else "$@"; fi
+# When a process began, in clock ticks since boot: a pid may belong to somebody else by now.
+began() { sed 's/.*) //' "/proc/$1/stat" 2>/dev/null | cut -d' ' -f20; }
+alive() {
+    local pid since
+    [[ -s $root/run/$1.pid ]] && read -r pid since <"$root/run/$1.pid" && [[ -n $since && $(began "$pid") == "$since" ]]
 }
+
 own() { # USER PATH…
     local user=$1
     shift
@@ -50,13 +49,13 @@ spawn() { # NAME COMMAND…: in the background, its own session, log and pid kep
     shift
     alive "$name" && return
     setsid "$@" >>"$root/logs/$name.log" 2>&1 </dev/null &
-    echo $! >"$root/run/$name.pid"
+    echo "$! $(began $!)" >"$root/run/$name.pid"
 }
 
 stop() { # NAME SECONDS
     if alive "$1"; then
-        local pid left=$(($2 * 10))
-        pid=$(cat "$root/run/$1.pid")
+        local pid _ left=$(($2 * 10))
+        read -r pid _ <"$root/run/$1.pid"
         kill -TERM "$pid" 2>/dev/null || true
         while kill -0 "$pid" 2>/dev/null && ((left-- > 0)); do sleep 0.1; done
         kill -KILL "$pid" 2>/dev/null || true
@@ -72,7 +71,7 @@ up_postgres() {
     if [[ ! -d $data/base ]]; then
         mkdir -p "$data"
         own postgres "$data"
-        (cd / && as_user postgres "$bins/initdb" -D "$data" -U sallyport -A trust >"$root/logs/initdb.log" 2>&1)
+        (cd / && "${run_as_postgres[@]}" "$bins/initdb" -D "$data" -U sallyport -A trust >"$root/logs/initdb.log" 2>&1)
     fi
     own postgres "$data"
     alive postgres || (cd / && spawn postgres "${run_as_postgres[@]}" "$bins/postgres" -D "$data" \
@@ -112,13 +111,13 @@ up_smsc() {
     wait_for SMSC 15 port_open "$smsc_http_port"
 }
 
-service() { # NAME BINARY: with its own environment, certificate and log
-    local name=$1 binary=$2 cert=${3:-$1}
+service() { # NAME BINARY: with its own environment, certificate, keys and log
+    local name=$1 binary=$2 cert=$1
     (
         export SALLYPORT__TELEMETRY__LOG=info SALLYPORT__TELEMETRY__LOG_FORMAT=json
         case $name in
-            gateway | account-admin) ;;
-            *) export SALLYPORT__KEYS__FOLDER=$root/keys ;;
+            identity | otp-api) export SALLYPORT__KEYS__FOLDER=$root/keys/$name ;;
+            dispatcher-*) export SALLYPORT__KEYS__FOLDER=$root/keys/sms-dispatcher ;;
         esac
         tls() { # PREFIX
             export "SALLYPORT__$1__TLS__CERT_FILE=$root/certs/$cert.pem"
@@ -188,10 +187,18 @@ up() {
     mkdir -p "$root"/{logs,run,keys}
     chmod 711 "$root" && chmod 700 "$root/keys"
     [[ -s $root/certs/ca.pem ]] || "$bin/sallyportctl" certs --out "$root/certs"
+    "$bin/sallyportctl" keys --out "$root/keys"
+    # Servers that refuse to run as root run as their package's user.
     run_as_postgres=() run_as_rabbitmq=()
     if ((EUID == 0)); then
         run_as_postgres=(setpriv --reuid postgres --regid postgres --clear-groups)
         run_as_rabbitmq=(setpriv --reuid rabbitmq --regid rabbitmq --clear-groups)
+        if ! runuser -u postgres -- test -x "$root"; then
+            # A checkout under root's own home: they may pass its closed folders, and no more.
+            local pass=(--inh-caps +dac_read_search --ambient-caps +dac_read_search)
+            run_as_postgres+=("${pass[@]}")
+            run_as_rabbitmq+=("${pass[@]}")
+        fi
     fi
     up_postgres
     up_redis
@@ -229,7 +236,7 @@ scale() { # N
     local wanted=$1 n
     [[ $wanted =~ ^[0-9]+$ ]] || { say "make scale N=…: N is a number" >&2; exit 2; }
     for ((n = 1; n <= wanted; n++)); do
-        service "dispatcher-$n" sms-dispatcher sms-dispatcher
+        service "dispatcher-$n" sms-dispatcher
     done
     for pid in "$root"/run/dispatcher-*.pid; do
         [[ -e $pid ]] || continue
@@ -261,7 +268,7 @@ status() {
     for pid in "$root"/run/*.pid; do
         [[ -e $pid ]] || continue
         name=$(basename "$pid" .pid)
-        if alive "$name"; then say "$name runs ($(cat "$pid"))"; else say "$name is down"; fi
+        if alive "$name"; then say "$name runs ($(cut -d' ' -f1 "$pid"))"; else say "$name is down"; fi
     done
 }
 

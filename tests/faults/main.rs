@@ -3,6 +3,7 @@
 //! counted as doubt.
 
 use anyhow::{Context, Result, ensure};
+use reqwest::StatusCode;
 use sallyport_chassis::channel::{Outgoing, connect};
 use sallyport_chassis::config::{PeerConfig, TlsConfig};
 use sallyport_chassis::{Refusal, Secret};
@@ -14,12 +15,15 @@ use sallyport_proto::identity::v1::{
     EnableTwoFactorRequest, GetChallengeRequest, MessageState, SendSignInCodeRequest, SessionStage,
     SetPasswordByLinkRequest, SignInRequest, VerifyCodeRequest,
 };
+use sallyport_tests::portal_client::{Page, PortalClient};
 use sallyport_tests::processes::{Invited, Processes};
 use sallyport_tests::{code_in, codes_at};
 use tonic::{Code, Request, Status};
 
 const PASSWORD: &str = "granite otter walks 47 bridges";
 const NUMBER: &str = "+33612345678";
+/// Of the person at the portal.
+const PERSON: &str = "+33612345679";
 
 /// A person behind "the internal gateway", over mutual TLS.
 struct Visitor {
@@ -30,14 +34,15 @@ struct Visitor {
 
 impl Visitor {
     fn new(processes: &Processes, user: &Invited) -> Result<Self> {
-        let wire = connect(&PeerConfig {
+        let peer = PeerConfig {
             url: format!("https://{}", processes.identity_address()),
             tls: Some(TlsConfig {
                 cert_file: processes.certificate("gateway.pem"),
                 key_file: processes.certificate("gateway.key"),
                 ca_file: processes.certificate("ca.pem"),
             }),
-        })?;
+        };
+        let wire = connect(&peer, "identity")?;
         Ok(Self {
             wire,
             email: user.email.clone(),
@@ -167,6 +172,64 @@ async fn recovered<T>(mut call: impl AsyncFnMut() -> Result<T, Status>) -> Resul
     }
 }
 
+/// The portal shows its page for trouble of ours: a sentence, and the number by which we find the
+/// request; nothing of what is inside.
+fn sorry(page: &Page, what: &str) -> Result<()> {
+    let words = page.words();
+    ensure!(
+        page.status == StatusCode::SERVICE_UNAVAILABLE
+            && page.header("content-type").starts_with("text/html"),
+        "{what}: {} {words}",
+        page.status
+    );
+    ensure!(
+        words.contains("Something went wrong. Please try again in a moment."),
+        "{what}: {words}"
+    );
+    let number = page.header("x-request-id");
+    ensure!(
+        number.len() >= 8 && words.contains(&format!("Request number: {number}")),
+        "{what}: no number {number:?} of the request: {words}"
+    );
+    let text = page.text.to_lowercase();
+    for inside in [
+        "panicked",
+        "backtrace",
+        ".rs:",
+        "status {",
+        "grpc",
+        "sqlx",
+        "postgres",
+        "redis",
+        "rabbit",
+        "amqp",
+        "os error",
+        "connection refused",
+    ] {
+        ensure!(!text.contains(inside), "{what} shows {inside:?}: {words}");
+    }
+    Ok(())
+}
+
+/// A person who tries again until our trouble is over, at most for a minute. Every page before that
+/// says sorry.
+async fn over(mut attempt: impl AsyncFnMut() -> Result<Page>) -> Result<()> {
+    let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(60);
+    let mut pace = tokio::time::interval(std::time::Duration::from_millis(200));
+    loop {
+        pace.tick().await;
+        let page = attempt().await?;
+        if page.status != StatusCode::SERVICE_UNAVAILABLE {
+            return Ok(());
+        }
+        sorry(&page, "trying again")?;
+        ensure!(
+            tokio::time::Instant::now() < deadline,
+            "the portal did not recover"
+        );
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn servers_away_and_back_during_the_journey() -> Result<()> {
     // The hour's quota must hold every message of this test.
@@ -181,6 +244,16 @@ async fn servers_away_and_back_during_the_journey() -> Result<()> {
     let mut visitor = Visitor::new(&processes, &user)?;
     visitor.enrol(&processes, &user).await?;
     let mut sent = 1;
+    // Meanwhile somebody switches 2FA on at the portal, and meets each outage on the way.
+    let invited = processes
+        .organisation("onlookers", "admin@onlookers.example")
+        .await?;
+    let mut person = PortalClient::new(&processes.portal)?;
+    person
+        .choose_password(&invited.link_token, PASSWORD)
+        .await?;
+    person.sign_in(&invited.email, PASSWORD).await?;
+    person.at("/account")?;
 
     // RabbitMQ away: the code cannot be queued, and the caller is told so. With the same key after
     // the outage, it is sent once.
@@ -190,11 +263,25 @@ async fn servers_away_and_back_during_the_journey() -> Result<()> {
         visitor.send_code("broker-away-1").await,
         "sending without the broker",
     )?;
+    let typed = [
+        ("mobile_number", PERSON),
+        ("country", "FR"),
+        ("two_factor", "1"),
+    ];
+    sorry(
+        person.submit("/account", &typed).await?,
+        "saving without the broker",
+    )?;
     processes.rabbitmq.start_again().await?;
     recovered(async || visitor.send_code("broker-away-1").await).await?;
     sent += 1;
     let code = last_code(&processes, sent).await?;
     visitor.verify(&code).await?;
+    // The same Save pressed again sends the person's code, once.
+    over(async || person.again().await.cloned()).await?;
+    person.at("/code")?;
+    let codes = codes_at(&processes.smsc, PERSON, 1).await?;
+    let persons_code = code_in(&codes[0])?;
 
     // Redis away: nothing is sent, and no attempt is allowed.
     visitor.sign_in().await?;
@@ -203,6 +290,10 @@ async fn servers_away_and_back_during_the_journey() -> Result<()> {
     let code = last_code(&processes, sent).await?;
     processes.redis.stop().await?;
     unavailable(visitor.verify(&code).await, "verifying without the store")?;
+    sorry(
+        person.submit("/code", &[("code", &persons_code)]).await?,
+        "the code page without the store",
+    )?;
     processes.redis.start_again().await?;
     let mut again = None;
     recovered(async || {
@@ -215,12 +306,20 @@ async fn servers_away_and_back_during_the_journey() -> Result<()> {
     .await?;
     // The append-only file brought the challenge back: the code still works, once.
     again.context("not tried")??;
+    over(async || person.again().await.cloned()).await?;
+    ensure!(
+        person.page().text.matches("<li><code>").count() == 10,
+        "no recovery codes: {}",
+        person.page().words()
+    );
 
     // PostgreSQL away: no sign-in, and no attempt is allowed.
     visitor.sign_in().await?;
     visitor.send_code("database-away-1").await?;
     sent += 1;
     let code = last_code(&processes, sent).await?;
+    person.open("/account").await?;
+    person.at("/account")?;
     processes.postgres.stop().await?;
     unavailable(
         visitor.verify(&code).await,
@@ -229,6 +328,23 @@ async fn servers_away_and_back_during_the_journey() -> Result<()> {
     let token = visitor.token.clone();
     unavailable(visitor.sign_in().await, "signing in without the database")?;
     visitor.token = token;
+    // The page of sign-in needs nobody, so it is there; what it leads to is not.
+    let mut stranger = PortalClient::new(&processes.portal)?;
+    sorry(
+        stranger
+            .sign_in("nobody@onlookers.example", PASSWORD)
+            .await?,
+        "signing in at the portal without the database",
+    )?;
+    // Nobody is told that he is signed out while his session is still open.
+    sorry(
+        person.submit("/sign-out", &[]).await?,
+        "signing out without the database",
+    )?;
+    sorry(
+        person.open("/account").await?,
+        "the account without the database",
+    )?;
     processes.postgres.start_again().await?;
     let mut verified = Ok(());
     recovered(async || {
@@ -240,6 +356,15 @@ async fn servers_away_and_back_during_the_journey() -> Result<()> {
     })
     .await?;
     verified?;
+    over(async || person.open("/account").await.cloned()).await?;
+    person.at("/account")?;
+    over(async || stranger.again().await.cloned()).await?;
+    ensure!(
+        stranger.path() == "/sign-in" && stranger.page().status == StatusCode::UNPROCESSABLE_ENTITY,
+        "{} {}",
+        stranger.path(),
+        stranger.page().status
+    );
 
     // Nothing was lost and nothing came twice.
     let codes = codes_at(&processes.smsc, NUMBER, sent).await?;
@@ -248,6 +373,8 @@ async fn servers_away_and_back_during_the_journey() -> Result<()> {
         "{} codes arrived, {sent} were sent",
         codes.len()
     );
+    let codes = codes_at(&processes.smsc, PERSON, 1).await?;
+    ensure!(codes.len() == 1, "{} codes for the person", codes.len());
     for (name, process) in [
         ("identity", &mut processes.identity),
         ("otp-api", &mut processes.otp_api),
@@ -262,6 +389,14 @@ async fn servers_away_and_back_during_the_journey() -> Result<()> {
         );
     }
     Ok(())
+}
+
+/// The codes in doubt that the running dispatcher has counted.
+async fn doubts(processes: &Processes) -> Result<u64> {
+    processes
+        .metrics("sms-dispatcher")
+        .await?
+        .total("sms_doubt_total", "class=\"code\"")
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -281,6 +416,8 @@ async fn dispatcher_killed_between_accept_and_submit() -> Result<()> {
     processes.dispatchers[0].start_again().await?;
     let code = last_code(&processes, 2).await?;
     visitor.verify(&code).await?;
+    // It was not being written to anybody, so there was nothing to doubt.
+    ensure!(doubts(&processes).await? == 0, "a doubt without a reason");
 
     // Killed while the carrier holds back its answer: the message has arrived, nobody knows. It is
     // not sent again on the only route, and the reader is told that the outcome is unknown.
@@ -288,6 +425,8 @@ async fn dispatcher_killed_between_accept_and_submit() -> Result<()> {
     visitor.sign_in().await?;
     visitor.send_code("killed-midway-1").await?;
     codes_at(&processes.smsc, NUMBER, 3).await?;
+    // Counted by the one that dies, if it was slow enough to give the answer up by itself.
+    let mut counted = doubts(&processes).await?;
     processes.dispatchers[0].kill9().await?;
     processes.smsc.hold_answers(false).await?;
     processes.dispatchers[0].start_again().await?;
@@ -296,7 +435,15 @@ async fn dispatcher_killed_between_accept_and_submit() -> Result<()> {
         state => Err(Status::unavailable(format!("still {state:?}"))),
     })
     .await?;
+    // One message was in doubt, and one doubt is counted: whatever arrives twice is counted as one.
+    counted += doubts(&processes).await?;
+    ensure!(counted == 1, "{counted} doubts are counted");
     let codes = codes_at(&processes.smsc, NUMBER, 3).await?;
+    let arrivals = codes.iter().filter(|text| **text == codes[2]).count();
+    ensure!(
+        u64::try_from(arrivals)? - 1 <= counted,
+        "{arrivals} arrivals of one code, {counted} doubts"
+    );
     ensure!(codes.len() == 3, "{} codes arrived", codes.len());
     visitor.verify(&code_in(&codes[2])?).await?;
     Ok(())

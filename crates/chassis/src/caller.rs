@@ -51,7 +51,7 @@ impl Peer {
         }
     }
 
-    fn from_certificate(der: &[u8]) -> Option<Self> {
+    pub(crate) fn from_certificate(der: &[u8]) -> Option<Self> {
         let (_, certificate) = X509Certificate::from_der(der).ok()?;
         let names = certificate.subject_alternative_name().ok()??;
         names
@@ -98,6 +98,15 @@ impl CallerTable {
     /// Whether the table decides this RPC path.
     pub fn access(&self, path: &str) -> Option<Access> {
         self.rows.get(path).copied()
+    }
+
+    /// What metrics and traces call an RPC path: `service/method` of a row, else one of two words.
+    fn label(&self, path: &str) -> &'static str {
+        match self.rows.get_key_value(path) {
+            Some((row, _)) => row.trim_start_matches('/'),
+            None if path.starts_with("/grpc.health.v1.") => "health",
+            None => "unknown",
+        }
     }
 }
 
@@ -223,11 +232,13 @@ where
         let mut inner = std::mem::replace(&mut self.inner, clone);
         let path = request.uri().path().to_owned();
         let decided = self.decide(&path, &request);
+        // What callers make up is no label: each would stay in memory for good.
+        let rpc = self.table.label(&path);
         let request_id = match &decided {
             Ok(Some(caller)) => caller.request_id.clone(),
             _ => String::new(),
         };
-        let span = tracing::info_span!("rpc", otel.name = %path, otel.kind = "server", request_id);
+        let span = tracing::info_span!("rpc", otel.name = rpc, otel.kind = "server", request_id);
         crate::telemetry::context::adopt(&span, request.headers());
         let started = Instant::now();
         let work = async move {
@@ -244,7 +255,7 @@ where
                 }
             };
             if let Ok(response) = &response {
-                count(&path, response, started);
+                count(rpc, response, started);
             }
             response
         };
@@ -329,15 +340,14 @@ fn bearer(headers: &HeaderMap) -> Option<Secret> {
         .then(|| Secret::new(token))
 }
 
-fn count(path: &str, response: &Response<Body>, started: Instant) {
+fn count(rpc: &'static str, response: &Response<Body>, started: Instant) {
     let code = response
         .headers()
         .get("grpc-status")
         .and_then(|v| v.to_str().ok())
         .unwrap_or("0")
         .to_owned();
-    let rpc = path.trim_start_matches('/').to_owned();
-    metrics::counter!("grpc_requests_total", "rpc" => rpc.clone(), "code" => code).increment(1);
+    metrics::counter!("grpc_requests_total", "rpc" => rpc, "code" => code).increment(1);
     metrics::histogram!("grpc_request_seconds", "rpc" => rpc).record(started.elapsed());
 }
 
@@ -374,6 +384,23 @@ mod tests {
             .decide(path, &request(peer, headers))
             .err()
             .map(|r| r.reason)
+    }
+
+    #[test]
+    fn what_callers_make_up_becomes_no_label() {
+        let table = CallerTable::new("gateway", &[("/a/Known", Access::Public)]);
+        assert_eq!(table.label("/a/Known"), "a/Known");
+        assert_eq!(table.label("/grpc.health.v1.Health/Check"), "health");
+        assert_eq!(table.label("/grpc.health.v1.Health/Made-Up"), "health");
+        for made_up in [
+            "/a/Known/",
+            "/a/other",
+            "/x/1",
+            "",
+            "/grpc.reflection.v1.X/Y",
+        ] {
+            assert_eq!(table.label(made_up), "unknown");
+        }
     }
 
     #[test]

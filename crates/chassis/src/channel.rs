@@ -1,17 +1,25 @@
 //! Channels to other services, over TLS or inside the process.
 
+use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use hyper_util::rt::TokioIo;
+use rustls::RootCertStore;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use tokio::net::TcpStream;
 use tokio::sync::mpsc;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 use tonic::service::Interceptor;
 use tonic::service::interceptor::InterceptedService;
-use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
+use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Status};
 
 use crate::caller::Peer;
-use crate::config::PeerConfig;
+use crate::config::{PeerConfig, TlsConfig};
 use crate::listener::Conn;
 
 /// A channel that carries the trace of the request it serves. Every call has a deadline.
@@ -19,6 +27,8 @@ pub type Outgoing = InterceptedService<Channel, Propagate>;
 
 /// The deadline of a call between services, unless the call sets a shorter one.
 pub const DEADLINE: Duration = Duration::from_secs(10);
+/// How long a connection may take to be made.
+const CONNECT_LIMIT: Duration = Duration::from_secs(3);
 
 /// Reaches an in-process listener; it connects under a peer's name.
 #[derive(Clone, Debug)]
@@ -51,31 +61,100 @@ impl Dialler {
     }
 }
 
-/// A channel to a service over TCP, with mutual TLS where configured. Connects when first used and
+/// A channel to the named service over TCP, with mutual TLS where configured: the other side's
+/// certificate must come from the authority, be for the URL's host, and name that service by its
+/// URI, so that no other service's certificate can stand in for it. Connects when first used and
 /// again after a loss.
-pub fn connect(peer: &PeerConfig) -> Result<Outgoing> {
-    let mut endpoint = Endpoint::from_shared(peer.url.clone())
-        .with_context(|| format!("{} is not a URL", peer.url))?
-        .timeout(DEADLINE)
-        .connect_timeout(Duration::from_secs(3))
-        .tcp_nodelay(true)
-        .http2_keep_alive_interval(Duration::from_secs(20))
-        .keep_alive_timeout(Duration::from_secs(5));
-    if let Some(tls) = &peer.tls {
-        let read = |path: &std::path::Path| {
-            std::fs::read(path)
+///
+/// # Errors
+/// A URL that cannot be one, certificates that cannot be read.
+pub fn connect(peer: &PeerConfig, service: &'static str) -> Result<Outgoing> {
+    let endpoint = |url: String| -> Result<Endpoint> {
+        Ok(Endpoint::from_shared(url)
+            .with_context(|| format!("{} is not a URL", peer.url))?
+            .timeout(DEADLINE)
+            .connect_timeout(CONNECT_LIMIT)
+            .tcp_nodelay(true)
+            .http2_keep_alive_interval(Duration::from_secs(20))
+            .keep_alive_timeout(Duration::from_secs(5)))
+    };
+    let channel = match (&peer.tls, peer.url.strip_prefix("https://")) {
+        (Some(tls), Some(authority)) => {
+            let secure = Secure::new(tls, authority, service)?;
+            // TLS is the connector's part.
+            let endpoint = endpoint(format!("http://{authority}"))?;
+            endpoint.connect_with_connector_lazy(tower::service_fn(move |_: http::Uri| {
+                let secure = secure.clone();
+                async move { secure.dial().await.map(TokioIo::new) }
+            }))
+        }
+        _ => endpoint(peer.url.clone())?.connect_lazy(),
+    };
+    Ok(InterceptedService::new(channel, Propagate))
+}
+
+/// Mutual TLS to one service.
+#[derive(Clone)]
+struct Secure {
+    connector: TlsConnector,
+    /// `host:port`
+    address: String,
+    host: ServerName<'static>,
+    expected: Peer,
+}
+
+impl Secure {
+    fn new(tls: &TlsConfig, authority: &str, service: &str) -> Result<Self> {
+        let authority: http::uri::Authority = authority
+            .trim_end_matches('/')
+            .parse()
+            .context("a peer's URL has no host")?;
+        let chain = |path: &Path| {
+            CertificateDer::pem_file_iter(path)
+                .and_then(Iterator::collect::<Result<Vec<_>, _>>)
                 .with_context(|| format!("TLS file {} cannot be read", path.display()))
         };
-        endpoint = endpoint.tls_config(
-            ClientTlsConfig::new()
-                .ca_certificate(Certificate::from_pem(read(&tls.ca_file)?))
-                .identity(Identity::from_pem(
-                    read(&tls.cert_file)?,
-                    read(&tls.key_file)?,
-                )),
-        )?;
+        let mut roots = RootCertStore::empty();
+        for certificate in chain(&tls.ca_file)? {
+            roots.add(certificate)?;
+        }
+        let key = PrivateKeyDer::from_pem_file(&tls.key_file)
+            .with_context(|| format!("TLS file {} cannot be read", tls.key_file.display()))?;
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let mut client = rustls::ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()?
+            .with_root_certificates(roots)
+            .with_client_auth_cert(chain(&tls.cert_file)?, key)?;
+        client.alpn_protocols = vec![b"h2".to_vec()];
+        let port = authority.port_u16().unwrap_or(443);
+        let host = authority.host().trim_matches(['[', ']']);
+        Ok(Self {
+            connector: TlsConnector::from(Arc::new(client)),
+            address: format!("{}:{port}", authority.host()),
+            host: ServerName::try_from(host.to_owned())?,
+            expected: Peer::service(service),
+        })
     }
-    Ok(InterceptedService::new(endpoint.connect_lazy(), Propagate))
+
+    async fn dial(&self) -> std::io::Result<TlsStream<TcpStream>> {
+        let dialled = tokio::time::timeout(CONNECT_LIMIT, async {
+            let stream = TcpStream::connect(&self.address).await?;
+            stream.set_nodelay(true)?;
+            self.connector.connect(self.host.clone(), stream).await
+        });
+        let stream = dialled
+            .await
+            .map_err(|_| std::io::Error::from(std::io::ErrorKind::TimedOut))??;
+        let (_, session) = stream.get_ref();
+        let found = session
+            .peer_certificates()
+            .and_then(|chain| Peer::from_certificate(chain.first()?));
+        if found.as_ref() != Some(&self.expected) {
+            tracing::error!(expected = ?self.expected, ?found, "another service answers there");
+            return Err(std::io::Error::other("another service answers there"));
+        }
+        Ok(stream)
+    }
 }
 
 /// A channel to the operator's unix socket of an all-in-one process.

@@ -20,6 +20,9 @@ use tonic::transport::{Certificate, Identity, ServerTlsConfig};
 use crate::caller::Peer;
 use crate::config::{ListenConfig, Profile};
 
+/// How long nothing is accepted after a failure to accept.
+const ACCEPT_PAUSE: std::time::Duration = std::time::Duration::from_millis(50);
+
 /// What is known of a connection before its first request.
 #[derive(Debug, Clone)]
 pub struct ConnInfo {
@@ -108,6 +111,8 @@ enum Source {
 /// once.
 pub struct Listener {
     sources: Vec<Source>,
+    /// Set while nothing is accepted, after a failure to accept.
+    pause: Option<Pin<Box<tokio::time::Sleep>>>,
     pub(crate) tls: Option<ServerTlsConfig>,
 }
 
@@ -130,6 +135,7 @@ impl Listener {
             .with_context(|| format!("listen.address {} cannot be bound", config.address))?;
         Ok(Self {
             sources: vec![Source::Tcp(socket)],
+            pause: None,
             tls,
         })
     }
@@ -147,6 +153,7 @@ impl Listener {
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
         Ok(Self {
             sources: vec![Source::Unix(socket, peer)],
+            pause: None,
             tls: None,
         })
     }
@@ -156,6 +163,7 @@ impl Listener {
         let (sender, receiver) = mpsc::channel(64);
         let listener = Self {
             sources: vec![Source::Memory(receiver)],
+            pause: None,
             tls: None,
         };
         (crate::channel::Dialler::new(sender), listener)
@@ -219,13 +227,26 @@ impl Stream for Listener {
         self: Pin<&mut Self>,
         cx: &mut TaskContext<'_>,
     ) -> Poll<Option<std::io::Result<Conn>>> {
-        let sources = &mut self.get_mut().sources;
+        let listener = self.get_mut();
+        if let Some(pause) = &mut listener.pause {
+            if pause.as_mut().poll(cx).is_pending() {
+                return Poll::Pending;
+            }
+            listener.pause = None;
+        }
+        let sources = &mut listener.sources;
         let mut index = 0;
         while index < sources.len() {
             match sources[index].poll_accept(cx) {
                 // Every dialler of a memory listener is gone: nobody can come any more.
                 Poll::Ready(None) => {
                     sources.remove(index);
+                }
+                Poll::Ready(Some(Err(error))) => {
+                    // Out of file descriptors, most likely: others may close meanwhile.
+                    tracing::warn!(%error, "a connection could not be accepted");
+                    listener.pause = Some(Box::pin(tokio::time::sleep(ACCEPT_PAUSE)));
+                    return Poll::Ready(Some(Err(error)));
                 }
                 Poll::Ready(accepted) => return Poll::Ready(accepted),
                 Poll::Pending => index += 1,

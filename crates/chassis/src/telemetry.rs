@@ -1,5 +1,7 @@
 //! Logs, traces and metrics of a process.
 
+use std::time::Duration;
+
 use anyhow::{Context, Result};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use opentelemetry::trace::TracerProvider;
@@ -14,6 +16,9 @@ use tracing_subscriber::{EnvFilter, Layer};
 
 use crate::config::{LogFormat, TelemetryConfig};
 
+/// How often samples are put into their buckets.
+const UPKEEP: Duration = Duration::from_secs(5);
+
 /// Flushes what is buffered when the process ends.
 pub struct Telemetry {
     tracer: Option<SdkTracerProvider>,
@@ -21,7 +26,7 @@ pub struct Telemetry {
 }
 
 /// Starts logs, traces and metrics for a process; call once, in `main`. A collector that cannot be
-/// reached later is a warning, never a failed request.
+/// reached later is a warning, never a failed request. Runs inside the process's runtime.
 pub fn start(service: &'static str, config: &TelemetryConfig) -> Result<Telemetry> {
     opentelemetry::global::set_text_map_propagator(TraceContextPropagator::new());
     // The number library logs what it parses at trace; numbers never reach a log (rule 32).
@@ -65,6 +70,15 @@ pub fn start(service: &'static str, config: &TelemetryConfig) -> Result<Telemetr
         ])?
         .install_recorder()
         .context("metrics")?;
+    // Samples wait in memory until they are put into their buckets, whether anybody scrapes or not.
+    let upkeep = metrics.clone();
+    tokio::spawn(async move {
+        let mut pace = tokio::time::interval(UPKEEP);
+        loop {
+            pace.tick().await;
+            upkeep.run_upkeep();
+        }
+    });
     Ok(Telemetry { tracer, metrics })
 }
 
@@ -79,10 +93,7 @@ impl Telemetry {
             "/metrics",
             axum::routing::get(move || {
                 let handle = handle.clone();
-                async move {
-                    handle.run_upkeep();
-                    handle.render()
-                }
+                async move { handle.render() }
             }),
         );
         tokio::spawn(async move {

@@ -101,11 +101,11 @@ async fn the_certificates_uri_decides_who_passes_the_table() {
     let url = server(&ours, &stop).await;
     let by = |file: &str, uri: &str| {
         let tls = ours.issue(file, uri, &ours.ca());
-        connect(&PeerConfig {
+        let peer = PeerConfig {
             url: url.clone(),
             tls: Some(tls),
-        })
-        .unwrap()
+        };
+        connect(&peer, "otp-api").unwrap()
     };
     assert_eq!(
         answer(by("gateway", "sallyport://service/gateway")).await,
@@ -133,16 +133,38 @@ async fn a_certificate_of_another_authority_does_not_connect() {
     let url = server(&ours, &stop).await;
     // The stranger trusts our authority, but his certificate comes from another.
     let tls = theirs.issue("gateway", "sallyport://service/gateway", &ours.ca());
-    let wire = connect(&PeerConfig {
+    let peer = PeerConfig {
         url,
         tls: Some(tls),
-    })
-    .unwrap();
+    };
+    let wire = connect(&peer, "otp-api").unwrap();
     // The handshake fails, or the server's alert ends the connection under the first call.
     let answer = answer(wire).await;
     assert!(
         matches!(answer, Code::Unavailable | Code::Unknown),
         "{answer:?}"
+    );
+    stop.cancel();
+}
+
+#[tokio::test]
+async fn a_server_under_another_services_certificate_is_not_spoken_to() {
+    let stop = CancellationToken::new();
+    let ours = Authority::new();
+    let url = server(&ours, &stop).await;
+    let tls = ours.issue("gateway", "sallyport://service/gateway", &ours.ca());
+    let peer = PeerConfig {
+        url,
+        tls: Some(tls),
+    };
+    // The certificate is of our authority and for this host, but it is otp-api's.
+    assert_eq!(
+        answer(connect(&peer, "identity").unwrap()).await,
+        Code::Unavailable
+    );
+    assert_eq!(
+        answer(connect(&peer, "otp-api").unwrap()).await,
+        Code::Unimplemented
     );
     stop.cancel();
 }

@@ -34,7 +34,7 @@ pub async fn serve(config: Config, stop: CancellationToken) -> Result<()> {
     let wiring = Wiring {
         listener: Listener::bind(listen, config.profile).await?,
         clock: Arc::new(SystemClock),
-        identity: channel::connect(&peers.identity)?,
+        identity: channel::connect(&peers.identity, "identity")?,
     };
     run(config, wiring, stop).await
 }

@@ -13,14 +13,23 @@ use rcgen::{
     KeyUsagePurpose, SanType,
 };
 
-/// File name and URI of every holder.
-const HOLDERS: &[(&str, &str)] = &[
-    ("identity", "sallyport://service/identity"),
-    ("otp-api", "sallyport://service/otp-api"),
-    ("sms-dispatcher", "sallyport://service/sms-dispatcher"),
-    ("account-admin", "sallyport://service/account-admin"),
-    ("gateway", "sallyport://service/gateway"),
-    ("operator", "sallyport://operator/local"),
+use ExtendedKeyUsagePurpose::{ClientAuth, ServerAuth};
+
+/// File name, URI and use of every holder. sms-dispatcher calls nobody and is called by nobody.
+const HOLDERS: &[(&str, &str, &[ExtendedKeyUsagePurpose])] = &[
+    (
+        "identity",
+        "sallyport://service/identity",
+        &[ServerAuth, ClientAuth],
+    ),
+    ("otp-api", "sallyport://service/otp-api", &[ServerAuth]),
+    (
+        "account-admin",
+        "sallyport://service/account-admin",
+        &[ServerAuth, ClientAuth],
+    ),
+    ("gateway", "sallyport://service/gateway", &[ClientAuth]),
+    ("operator", "sallyport://operator/local", &[ClientAuth]),
 ];
 
 /// Writes `ca.pem`, `ca.key`, and `NAME.pem` with `NAME.key` for every holder. A folder that has a CA
@@ -41,7 +50,7 @@ pub(crate) fn make(folder: &Path) -> Result<()> {
     let certificate = authority.self_signed(&key)?;
     write(&folder.join("ca.key"), &key.serialize_pem(), 0o600)?;
     let issuer = Issuer::new(authority, key);
-    for (name, uri) in HOLDERS {
+    for (name, uri, uses) in HOLDERS {
         let mut params = CertificateParams::new(vec!["localhost".to_owned()])?;
         params.distinguished_name.push(DnType::CommonName, *name);
         params
@@ -52,10 +61,7 @@ pub(crate) fn make(folder: &Path) -> Result<()> {
             .push(SanType::URI((*uri).try_into()?));
         params.use_authority_key_identifier_extension = true;
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-        params.extended_key_usages = vec![
-            ExtendedKeyUsagePurpose::ServerAuth,
-            ExtendedKeyUsagePurpose::ClientAuth,
-        ];
+        params.extended_key_usages = uses.to_vec();
         let key = KeyPair::generate()?;
         let signed = params.signed_by(&key, &issuer)?;
         write(&folder.join(format!("{name}.pem")), &signed.pem(), 0o644)?;
@@ -94,10 +100,10 @@ mod tests {
         let read = |name: &str| std::fs::read(folder.path().join(name)).unwrap();
         let before: Vec<_> = HOLDERS
             .iter()
-            .map(|(n, _)| read(&format!("{n}.pem")))
+            .map(|(n, ..)| read(&format!("{n}.pem")))
             .collect();
         make(folder.path()).unwrap();
-        for ((name, _), old) in HOLDERS.iter().zip(before) {
+        for ((name, ..), old) in HOLDERS.iter().zip(before) {
             assert_eq!(read(&format!("{name}.pem")), old);
             let key = folder.path().join(format!("{name}.key"));
             assert_eq!(

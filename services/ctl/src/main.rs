@@ -2,6 +2,7 @@
 
 mod certs;
 mod configuration;
+mod keys;
 mod migrate;
 mod organisation;
 mod output;
@@ -44,6 +45,14 @@ enum Command {
     /// Example: sallyportctl certs --out .local/certs
     Certs {
         /// The folder; existing files are kept.
+        #[arg(long)]
+        out: PathBuf,
+    },
+    /// Make the key rings of every service, a folder each.
+    ///
+    /// Example: sallyportctl keys --out /etc/sallyport/keys
+    Keys {
+        /// The folder; existing rings are kept.
         #[arg(long)]
         out: PathBuf,
     },
@@ -100,6 +109,7 @@ async fn run(arguments: Arguments) -> Result<()> {
             Ok(())
         }
         Command::Certs { out } => certs::make(&out),
+        Command::Keys { out } => keys::make(&out),
         Command::Org(command) => organisation::run(command, arguments.output).await,
     }
 }

@@ -98,14 +98,17 @@ impl Door {
                 key: Some(key_file),
                 ca: Some(ca_file),
                 ..
-            } => connect(&PeerConfig {
-                url,
-                tls: Some(TlsConfig {
-                    cert_file,
-                    key_file,
-                    ca_file,
-                }),
-            }),
+            } => {
+                let peer = PeerConfig {
+                    url,
+                    tls: Some(TlsConfig {
+                        cert_file,
+                        key_file,
+                        ca_file,
+                    }),
+                };
+                connect(&peer, "account-admin")
+            }
             _ => bail!("give --socket FILE, or --url with --cert, --key and --ca"),
         }
     }

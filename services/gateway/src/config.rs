@@ -66,6 +66,8 @@ pub struct Settings {
     pub remember_browser_days: u32,
     /// Connections served at once.
     pub max_connections: u32,
+    /// Those from one address (IPv6: one /64); behind proxies they count for nobody.
+    pub max_connections_per_address: u32,
     /// TLS of the public listener.
     #[serde(default)]
     pub tls: Option<PublicTls>,
@@ -99,8 +101,8 @@ impl Config {
             "gateway.request_seconds must be between 1 and 300"
         );
         ensure!(
-            self.gateway.max_connections > 0,
-            "gateway.max_connections must be at least 1"
+            self.gateway.max_connections > 0 && self.gateway.max_connections_per_address > 0,
+            "gateway.max_connections and max_connections_per_address must be at least 1"
         );
         let covered = self.gateway.tls.is_some() || !self.gateway.trusted_proxies.is_empty();
         if let Some(listen) = &self.listen {
@@ -109,6 +111,24 @@ impl Config {
                 "listen.address {} is not on loopback: set gateway.tls, or gateway.trusted_proxies \
                  where a proxy in front does TLS",
                 listen.address
+            );
+        }
+        if self.profile == Profile::Development {
+            // Its inbox shows every code and link to whoever asks.
+            let local = match url.host() {
+                Some(url::Host::Domain(name)) => name == "localhost",
+                Some(url::Host::Ipv4(ip)) => ip.is_loopback(),
+                Some(url::Host::Ipv6(ip)) => ip.is_loopback(),
+                None => false,
+            };
+            let listens_here = self
+                .listen
+                .as_ref()
+                .is_none_or(|listen| listen.address.ip().is_loopback());
+            ensure!(
+                local && listens_here,
+                "profile = \"development\" is for one machine: gateway.portal_url must be on localhost \
+                 and listen.address on loopback; set profile = \"production\" for anything else"
             );
         }
         if self.profile == Profile::Production {
@@ -242,6 +262,25 @@ mod tests {
                 .to_string()
                 .contains("not on loopback")
         );
+    }
+
+    #[test]
+    fn development_is_for_one_machine() {
+        let refused = |config: &Config| {
+            let told = config.check().unwrap_err().to_string();
+            assert!(told.contains("is for one machine"), "{told}");
+        };
+        let mut config = defaults();
+        config.gateway.trusted_proxies = vec![Network::try_from("10.0.0.0/8".to_owned()).unwrap()];
+        config.check().unwrap();
+        config.gateway.portal_url = "https://portal.example".into();
+        refused(&config);
+        let mut config = defaults();
+        config.gateway.trusted_proxies = vec![Network::try_from("10.0.0.0/8".to_owned()).unwrap()];
+        config.listen = Some(Listen {
+            address: "0.0.0.0:80".parse().unwrap(),
+        });
+        refused(&config);
     }
 
     #[test]

@@ -20,7 +20,7 @@ use crate::problem::Problem;
 use crate::visitor::Visitor;
 
 /// The largest body of a request, in bytes.
-pub(crate) const BODY_LIMIT: usize = 64 * 1024;
+pub(crate) const BODY_LIMIT: usize = 16 * 1024;
 
 /// The fields of a posted form. It may hold passwords and codes, so it shows nothing of itself.
 #[derive(Clone)]

@@ -31,7 +31,7 @@ use tokio_util::sync::CancellationToken;
 use crate::clients::Clients;
 pub use crate::config::{Config, Listen, Network, PROCESS, Peers, PublicTls, SETTINGS, Settings};
 pub use crate::process::serve;
-use crate::serve::Door;
+use crate::serve::{Door, Seats};
 
 /// What the gateway stands on: its socket, the time, and channels to the three services, on which
 /// it is known as the service "gateway".
@@ -68,7 +68,10 @@ pub async fn run(config: Config, wiring: Wiring, stop: CancellationToken) -> Res
         (None, Profile::Production) => Door::Proxies(config.gateway.trusted_proxies.clone()),
         (None, Profile::Development) => Door::Plain,
     };
-    let connections = config.gateway.max_connections as usize;
+    let seats = Seats::new(
+        config.gateway.max_connections as usize,
+        config.gateway.max_connections_per_address as usize,
+    );
     let app = Arc::new(App {
         origin: config.gateway.url()?.origin().ascii_serialization(),
         settings: config.gateway,
@@ -78,7 +81,7 @@ pub async fn run(config: Config, wiring: Wiring, stop: CancellationToken) -> Res
         twice: twice::Twice::default(),
         stop: stop.clone(),
     });
-    serve::serve(wiring.http, door, connections, router(&app), stop).await
+    serve::serve(wiring.http, door, seats, router(&app), stop).await
 }
 
 fn router(app: &Arc<App>) -> Router {

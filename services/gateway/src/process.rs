@@ -37,9 +37,9 @@ pub async fn serve(config: Config, stop: CancellationToken) -> Result<()> {
     let wiring = Wiring {
         http,
         clock: Arc::new(SystemClock),
-        identity: connect(&peers.identity)?,
-        otp: connect(&peers.otp_api)?,
-        admin: connect(&peers.account_admin)?,
+        identity: connect(&peers.identity, "identity")?,
+        otp: connect(&peers.otp_api, "otp-api")?,
+        admin: connect(&peers.account_admin, "account-admin")?,
     };
     tracing::info!(portal = config.gateway.portal_url, "serving");
     run(config, wiring, stop).await

@@ -79,6 +79,12 @@ pub(crate) fn known(words: Words, refusal: &Refusal) -> Option<String> {
         "two_factor.number_changed_lately" => {
             return Some(w.r_two_factor_number_changed_lately(delay()));
         }
+        "two_factor.password_too_short" => {
+            return Some(w.r_two_factor_password_too_short(value("minimum")));
+        }
+        "code.undecided" => w.r_code_undecided(),
+        "page_token.invalid" => w.r_page_token_invalid(),
+        "field.malformed" => w.r_field_malformed(),
         "two_factor.number_locked" => w.r_two_factor_number_locked(),
         "phone.country_required" => w.r_phone_country_required(),
         "phone.country_mismatch" => {
@@ -147,7 +153,8 @@ mod tests {
         licence.none_available edit.conflict permission.denied user.not_found field.required \
         field.too_long time_zone.unknown locale.unknown date_format.unknown country.unknown \
         session.not_found session.signed_in two_factor.number_changed_lately user.not_active watch.busy \
-        plan.not_found field.invalid";
+        plan.not_found field.invalid two_factor.password_too_short code.undecided page_token.invalid \
+        field.malformed";
 
     #[test]
     fn every_reason_has_a_sentence_in_both_languages() {

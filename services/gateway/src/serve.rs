@@ -1,7 +1,8 @@
 //! The public socket: plain or TLS, HTTP/1.1, with limits on what a silent client can hold.
 
-use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -25,6 +26,59 @@ use crate::config::{Network, PublicTls};
 const HEAD_LIMIT: Duration = Duration::from_secs(15);
 /// How long requests under way may take once the process was asked to stop.
 const GRACE: Duration = Duration::from_secs(10);
+
+/// How many connections there may be: in all, and from one address (IPv6: from one /64).
+#[derive(Clone)]
+pub(crate) struct Seats {
+    all: Arc<Semaphore>,
+    each: usize,
+    taken: Arc<Mutex<HashMap<IpAddr, usize>>>,
+}
+
+impl Seats {
+    pub(crate) fn new(all: usize, each: usize) -> Self {
+        Self {
+            all: Arc::new(Semaphore::new(all)),
+            each,
+            taken: Arc::default(),
+        }
+    }
+
+    /// A seat for the address, unless it has all that it may have.
+    fn take(&self, address: IpAddr) -> Option<Seat> {
+        let network = match address.to_canonical() {
+            IpAddr::V4(v4) => IpAddr::V4(v4),
+            IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX))),
+        };
+        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = taken.entry(network).or_default();
+        (*count < self.each).then(|| {
+            *count += 1;
+            Seat {
+                network,
+                taken: self.taken.clone(),
+            }
+        })
+    }
+}
+
+/// One connection of an address.
+struct Seat {
+    network: IpAddr,
+    taken: Arc<Mutex<HashMap<IpAddr, usize>>>,
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = taken.get_mut(&self.network) {
+            *count -= 1;
+            if *count == 0 {
+                taken.remove(&self.network);
+            }
+        }
+    }
+}
 
 /// The address at the other end of the connection.
 #[derive(Debug, Clone, Copy)]
@@ -51,7 +105,7 @@ pub(crate) fn tls(config: &PublicTls) -> Result<TlsAcceptor> {
 pub(crate) enum Door {
     /// TLS of our own.
     Tls(TlsAcceptor),
-    /// Plain, behind a proxy that does TLS: only these and loopback may connect.
+    /// Plain, behind a proxy that does TLS: only these may connect.
     Proxies(Vec<Network>),
     /// Plain, in development.
     Plain,
@@ -61,9 +115,7 @@ impl Door {
     /// Whether a connection from this address is served at all.
     fn opens_to(&self, remote: IpAddr) -> bool {
         match self {
-            Self::Proxies(proxies) => {
-                remote.is_loopback() || proxies.iter().any(|proxy| proxy.contains(remote))
-            }
+            Self::Proxies(proxies) => proxies.iter().any(|proxy| proxy.contains(remote)),
             Self::Tls(_) | Self::Plain => true,
         }
     }
@@ -73,17 +125,16 @@ impl Door {
 pub(crate) async fn serve(
     listener: TcpListener,
     door: Door,
-    connections: usize,
+    seats: Seats,
     router: Router,
     stop: CancellationToken,
 ) -> Result<()> {
     let graceful = GracefulShutdown::new();
-    let seats = Arc::new(Semaphore::new(connections));
     loop {
         let accepted = tokio::select! {
             () = stop.cancelled() => break,
             accepted = async {
-                let seat = seats.clone().acquire_owned().await;
+                let seat = seats.all.clone().acquire_owned().await;
                 (seat, listener.accept().await)
             } => accepted,
         };
@@ -103,6 +154,17 @@ pub(crate) async fn serve(
             tracing::warn!("a plain connection that came past the proxy was closed");
             continue;
         }
+        // A proxy's connections are everybody's.
+        let own = match &door {
+            Door::Proxies(_) => None,
+            Door::Tls(_) | Door::Plain => match seats.take(remote.ip()) {
+                Some(own) => Some(own),
+                None => {
+                    metrics::counter!("gateway_connections_refused_total").increment(1);
+                    continue;
+                }
+            },
+        };
         let tls = match &door {
             Door::Tls(tls) => Some(tls.clone()),
             Door::Proxies(_) | Door::Plain => None,
@@ -111,7 +173,7 @@ pub(crate) async fn serve(
         let _ = stream.set_nodelay(true);
         let (router, watcher) = (router.clone(), graceful.watcher());
         tokio::spawn(async move {
-            let _seat = seat;
+            let _seats = (seat, own);
             match tls {
                 None => connection(stream, remote, router, watcher).await,
                 Some(tls) => {
@@ -157,12 +219,26 @@ mod tests {
     use super::*;
 
     #[test]
+    fn one_address_takes_no_more_than_its_seats_and_gives_them_back() {
+        let seats = Seats::new(10, 2);
+        let take = |address: &str| seats.take(address.parse().unwrap());
+        let first = take("2001:db8::1").unwrap();
+        let _second = take("2001:db8::ffff").unwrap();
+        assert!(take("2001:db8::2").is_none(), "the same /64");
+        assert!(take("2001:db8:0:1::1").is_some());
+        assert!(take("192.0.2.1").is_some());
+        drop(first);
+        assert!(take("2001:db8::2").is_some());
+        assert_eq!(seats.taken.lock().unwrap().len(), 1);
+    }
+
+    #[test]
     fn a_plain_production_socket_opens_to_the_proxy_and_to_nobody_else() {
         let network = Network::try_from("10.0.0.0/8".to_owned()).unwrap();
         let door = Door::Proxies(vec![network]);
         for (remote, opens) in [
             ("10.1.2.3", true),
-            ("127.0.0.1", true),
+            ("127.0.0.1", false),
             ("203.0.113.9", false),
         ] {
             assert_eq!(door.opens_to(remote.parse().unwrap()), opens, "{remote}");

@@ -19,9 +19,9 @@ use crate::problem::Problem;
 
 /// How long an answer is kept after it was asked for.
 const KEPT: Duration = Duration::from_secs(10);
-/// Answers kept at once; beyond it a double click may get an error page, and changes nothing twice
-/// all the same, by the idempotency key.
-const MOST: usize = 10_000;
+/// Posts under way or kept at once; beyond it the work is done on its own connection alone: a double
+/// click may get an error page, and changes nothing twice all the same, by the idempotency key.
+const MOST: usize = 2_000;
 
 /// What identifies a post: a hash of cookie, path and body.
 pub(crate) type Key = [u8; 32];
@@ -65,14 +65,15 @@ impl Twice {
         if let Some((_, running)) = posts.get(&key) {
             return running.clone();
         }
+        if posts.len() >= MOST {
+            return collect(work).boxed().shared();
+        }
         let task = tokio::spawn(collect(work));
         let running = task
             .map(|ended| ended.unwrap_or_else(|_| failed()))
             .boxed()
             .shared();
-        if posts.len() < MOST {
-            posts.insert(key, (Instant::now(), running.clone()));
-        }
+        posts.insert(key, (Instant::now(), running.clone()));
         running
     }
 }

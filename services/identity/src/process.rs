@@ -35,8 +35,8 @@ pub async fn serve(config: Config, stop: CancellationToken) -> Result<()> {
     let wiring = Wiring {
         listener: Listener::bind(listen, config.profile).await?,
         clock: Arc::new(SystemClock),
-        otp: channel::connect(&peers.otp_api)?,
-        account_admin: channel::connect(&peers.account_admin)?,
+        otp: channel::connect(&peers.otp_api, "otp-api")?,
+        account_admin: channel::connect(&peers.account_admin, "account-admin")?,
     };
     run(config, wiring, stop).await
 }

@@ -26,6 +26,7 @@ use crate::adapters::route_inbox::SmsInbox;
 use crate::adapters::store_memory::MemoryStore;
 use crate::adapters::store_redis::RedisStore;
 use crate::app::Otp;
+use crate::config::RouteConfig;
 use crate::dispatcher::{Dispatcher, Routes};
 use crate::ports::{ChallengeStore, MessageStore, Queue};
 
@@ -146,6 +147,14 @@ pub async fn run_dispatcher(
         ..
     } = backends;
     let seal = config.keys.ring("seal.keys", config.profile)?;
+    if config.profile == Profile::Production {
+        for name in config.otp.routes.iter().filter_map(RouteConfig::plain) {
+            tracing::warn!(
+                route = name,
+                "numbers and codes go to the carrier without TLS"
+            );
+        }
+    }
     let routes = Routes::start(&config.otp.routes, inbox.as_ref(), &messages, &clock)?;
     let dispatcher = Dispatcher::new(queue, messages, &routes, seal, clock);
     let ended = Arc::new(dispatcher).run(stop, IN_FLIGHT).await;

@@ -100,7 +100,6 @@ pub(crate) async fn submit(
         Some(go) => two_factor::proceed(&app, &after, go, &mut cookies)
             .await
             .unwrap_or_else(|problem| super::errors::page(&app, &after, &problem)),
-        None if !told.next().is_empty() && answer.recovery_codes_left > 2 => redirect(told.next()),
         // How many are left is told on My account, where new ones are made.
         None => {
             let left = answer.recovery_codes_left.to_string();

@@ -117,6 +117,13 @@ pub(crate) async fn submit(
             return Ok(response);
         }
     };
+    // The session that this browser had is not left open behind the new one.
+    if visitor.caller.bearer.is_some() {
+        let ask = visitor.ask(SignOutRequest {});
+        if let Err(status) = app.clients.sign_in().sign_out(ask).await {
+            tracing::warn!(code = ?status.code(), "the former session could not be ended");
+        }
+    }
     let mut cookies = Cookies::default();
     cookies.session(&answer.session_token);
     cookies.remove(PENDING);

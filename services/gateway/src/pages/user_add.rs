@@ -139,7 +139,11 @@ pub(crate) async fn submit(
                 let base = app.settings.portal_url.trim_end_matches('/');
                 let mut f = Frame::of(&app, &reader, w.user_added());
                 f.notice = Some(w.user_invited(&typed.email));
-                let link = format!("{base}/link/{}", answer.link_token);
+                // Empty where this repeats a request whose answer showed it.
+                let link = match answer.link_token.as_str() {
+                    "" => String::new(),
+                    token => format!("{base}/link/{token}"),
+                };
                 let template = AddedPage {
                     f,
                     email: typed.email,

@@ -17,6 +17,7 @@ use uuid::Uuid;
 use super::App;
 use crate::domain::guesses::{DelayRule, network, source};
 use crate::store::guesses::{self, NetworkCount};
+use crate::store::users;
 
 /// Races for one row that are tried again before the guess is told to wait.
 const RACES: usize = 8;
@@ -220,9 +221,17 @@ impl Reservation {
     }
 }
 
-/// A reset link was used: the e-mail starts anew, everywhere.
-pub async fn clear(txn: &impl ConnectionTrait, app: &App, email: &str) -> Result<(), StoreError> {
-    for key in app.lookup.lookups(&[b"guess.email", email.as_bytes()]) {
+/// A reset link was used: sign-ins and confirmations of the user start anew, everywhere.
+pub async fn clear(
+    txn: &impl ConnectionTrait,
+    app: &App,
+    user: &users::Model,
+) -> Result<(), StoreError> {
+    let counted: [[&[u8]; 2]; 2] = [
+        [b"guess.email", user.email.as_bytes()],
+        [b"guess.confirm", user.id.as_bytes()],
+    ];
+    for key in counted.iter().flat_map(|parts| app.lookup.lookups(parts)) {
         guesses::clear_networks(txn, &key).await?;
         guesses::clear_subject(txn, &key).await?;
     }

@@ -225,6 +225,7 @@ pub async fn verify(
     let peppered = Zeroizing::new(pepper(&app.pepper, key, password)?);
     let stored_hash = stored.map_or_else(|| app.hashing.nobody.clone(), |s| s.hash.clone());
     let cost = app.hashing.cost;
+    let stands_alone = typed.as_ref().is_some_and(|typed| stands_alone(app, typed));
     let old_key = key != app.pepper.current();
     let current = Zeroizing::new(pepper(&app.pepper, app.pepper.current(), password)?);
     let pepper_key = app.pepper.current().to_owned();
@@ -238,7 +239,11 @@ pub async fn verify(
                 return Ok(Verdict::Right(None));
             }
             let hash = hash::hash(memory, &current, &salt(), cost)?;
-            Ok(Verdict::Right(Some(NewHash { hash, pepper_key })))
+            Ok(Verdict::Right(Some(NewHash {
+                hash,
+                pepper_key,
+                stands_alone,
+            })))
         })
         .await?;
     judged.map_err(|Malformed| {
@@ -256,6 +261,7 @@ pub async fn make(
     let pepper_key = app.pepper.current().to_owned();
     let peppered = Zeroizing::new(pepper(&app.pepper, &pepper_key, password.as_bytes())?);
     let cost = app.hashing.cost;
+    let stands_alone = stands_alone(app, &password);
     let made = app
         .hashing
         .run(Waiting::Known, move |memory| {
@@ -263,10 +269,18 @@ pub async fn make(
                 return Ok(Err(weakness));
             }
             let hash = hash::hash(memory, &peppered, &salt(), cost)?;
-            Ok(Ok(NewHash { hash, pepper_key }))
+            Ok(Ok(NewHash {
+                hash,
+                pepper_key,
+                stands_alone,
+            }))
         })
         .await?;
     made.map_err(|Malformed| HashError::Store(StoreError::Corrupt("the hash's cost does not fit")))
+}
+
+fn stands_alone(app: &App, password: &Password) -> bool {
+    password.code_points() >= app.settings.password.minimum_alone
 }
 
 fn pepper(ring: &Keyring, key_id: &str, password: &[u8]) -> Result<[u8; 32], StoreError> {

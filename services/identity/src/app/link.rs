@@ -114,12 +114,15 @@ pub async fn set_password(
     let now = app.clock.now_ms();
     let txn = app.database.begin().await?;
     users::lock(&txn, user.id).await?;
+    if !password::is_long_enough(&txn, &user, &new).await? {
+        return Err(LinkRefusal::Weak(password::too_short_alone(app)));
+    }
     if !links::take(&txn, link.id, &hash, now).await? {
         return Err(LinkRefusal::Invalid);
     }
     passwords::put(&txn, user.id, new, now).await?;
     session::end_all(&txn, app, caller, &user).await?;
-    guesses::clear(&txn, app, &user.email).await?;
+    guesses::clear(&txn, app, &user).await?;
     let by = match link.purpose {
         Purpose::Invitation => "invitation",
         Purpose::Reset => "reset",

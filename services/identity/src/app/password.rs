@@ -108,6 +108,9 @@ pub async fn change(
     let new = make_new(app, &context.user, chosen).await??;
     let txn = app.database.begin().await?;
     users::lock(&txn, context.user.id).await?;
+    if !is_long_enough(&txn, &context.user, &new).await? {
+        return Err(PasswordRefusal::Weak(too_short_alone(app)));
+    }
     let now = app.clock.now_ms();
     if !passwords::replace(&txn, &proven.stored, new, now).await? {
         // Changed meanwhile: what was typed is no longer the password.
@@ -140,8 +143,8 @@ async fn prove(
     typed: &Secret,
 ) -> Result<Proven, PasswordRefusal> {
     let user = &context.user;
+    // Who holds a session waits for no neighbour behind the same address.
     let subject = Subject::confirmation(app, user.id, caller);
-    guesses::check_address(app, &subject).await?;
     let stored = passwords::find(app.database.connection(), user.id).await?;
     let reservation = guesses::reserve(app, subject).await?;
     let typed = Password::read(typed.expose());
@@ -193,6 +196,23 @@ pub(super) async fn make_new(
     words.push(user.email.clone());
     let made = hashing::make(app, chosen, minimum, words).await?;
     Ok(made.map_err(PasswordRefusal::Weak))
+}
+
+/// Whether a password that was judged before the user's lock was taken is long enough under it: the
+/// second factor may have been switched off meanwhile.
+pub(super) async fn is_long_enough(
+    txn: &impl ConnectionTrait,
+    user: &users::Model,
+    new: &NewHash,
+) -> Result<bool, StoreError> {
+    Ok(new.stands_alone || second_step::asked_of(txn, user.id).await?)
+}
+
+/// What a password is told that would have to stand alone.
+pub(super) fn too_short_alone(app: &App) -> Weakness {
+    Weakness::TooShort {
+        minimum: app.settings.password.minimum_alone,
+    }
 }
 
 /// What follows from every change of a password, however it came about.

@@ -5,7 +5,7 @@ use sallyport_chassis::keyring::{new_token, token_hash};
 use sallyport_chassis::{Caller, Secret};
 use sallyport_sql::StoreError;
 use sea_orm::sea_query::Expr;
-use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter};
+use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QuerySelect};
 use uuid::Uuid;
 
 use super::App;
@@ -173,6 +173,20 @@ pub async fn renew(
         return Err(SessionRefusal::Expired);
     }
     Ok(token)
+}
+
+/// Holds the session until the transaction ends, or refuses where it has ended meanwhile.
+pub async fn hold(
+    txn: &impl ConnectionTrait,
+    context: &SessionContext,
+) -> Result<(), SessionRefusal> {
+    let held = sessions::Entity::find_by_id(context.session.id)
+        .filter(sessions::Column::TokenHash.eq(&context.session.token_hash))
+        .lock_exclusive()
+        .one(txn)
+        .await
+        .map_err(StoreError::from)?;
+    held.map(drop).ok_or(SessionRefusal::Expired)
 }
 
 /// Ends the user's sessions but this one; how many there were.

@@ -5,9 +5,9 @@ use sallyport_sql::StoreError;
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder};
 use uuid::Uuid;
 
-use super::App;
 use super::session::{self, SessionContext, SessionRefusal};
-use crate::store::sessions;
+use super::{App, code};
+use crate::store::{challenges, sessions};
 
 /// Ends the caller's session. One that has ended already is no error.
 #[tracing::instrument(skip_all)]
@@ -18,6 +18,10 @@ pub async fn sign_out(app: &App, caller: &Caller) -> Result<(), SessionRefusal> 
         Err(refusal) => return Err(refusal),
     };
     end(app, caller, &context, Some(context.session.id)).await?;
+    // A code that waits to be sent is worth nothing now (rule 34).
+    if let Some(challenge) = challenges::of(&context.session)? {
+        code::otp::cancel(app, caller, &challenge).await;
+    }
     Ok(())
 }
 

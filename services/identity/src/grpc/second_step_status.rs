@@ -54,6 +54,9 @@ impl From<TwoFactorRefusal> for Status {
             R::AlreadyActive => precondition("two_factor.already_active"),
             R::StepUpRequired => precondition("step_up_required"),
             R::RequiredByPolicy => precondition("two_factor.required_by_policy"),
+            R::PasswordTooShort { minimum } => {
+                precondition("two_factor.password_too_short").with("minimum", minimum)
+            }
             R::NumberChangedLately(wait) => {
                 precondition("two_factor.number_changed_lately").retry_after(wait)
             }

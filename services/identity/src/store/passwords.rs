@@ -18,6 +18,8 @@ pub struct Model {
     pub pepper_key: String,
     /// When the user chose it.
     pub changed_at: i64,
+    /// Whether it is long enough to be all that sign-in asks.
+    pub stands_alone: bool,
 }
 
 impl std::fmt::Debug for Model {
@@ -41,6 +43,8 @@ pub struct NewHash {
     pub hash: String,
     /// Id of the pepper's key.
     pub pepper_key: String,
+    /// Whether the password is long enough to be all that sign-in asks.
+    pub stands_alone: bool,
 }
 
 /// The user's hash.
@@ -63,10 +67,16 @@ pub async fn put(
         hash: Set(new.hash),
         pepper_key: Set(new.pepper_key),
         changed_at: Set(now_ms),
+        stands_alone: Set(new.stands_alone),
     })
     .on_conflict(
         OnConflict::column(Column::UserId)
-            .update_columns([Column::Hash, Column::PepperKey, Column::ChangedAt])
+            .update_columns([
+                Column::Hash,
+                Column::PepperKey,
+                Column::ChangedAt,
+                Column::StandsAlone,
+            ])
             .to_owned(),
     )
     .exec_without_returning(txn)
@@ -86,6 +96,7 @@ pub async fn replace(
         .col_expr(Column::Hash, Expr::value(new.hash))
         .col_expr(Column::PepperKey, Expr::value(new.pepper_key))
         .col_expr(Column::ChangedAt, Expr::value(changed_at))
+        .col_expr(Column::StandsAlone, Expr::value(new.stands_alone))
         .filter(Column::UserId.eq(old.user_id))
         .filter(Column::Hash.eq(&old.hash))
         .exec(txn)

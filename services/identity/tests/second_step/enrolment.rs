@@ -24,6 +24,8 @@ on_both_databases!(
     after_a_new_number_a_code_alone_takes_nothing_away_for_a_day,
     switching_off_needs_a_fresh_second_factor,
     policy_forbids_switching_off,
+    a_short_password_is_lengthened_before_it_stands_alone,
+    signing_out_cancels_the_code_that_waits,
     guesses_at_an_enrolment_count_like_any_others,
     a_hundred_wrong_guesses_at_an_enrolment_do_not_end_enrolling,
     guesses_at_an_enrolment_do_not_count_for_a_number_confirmed_before,
@@ -379,6 +381,30 @@ async fn after_a_new_number_a_code_alone_takes_nothing_away_for_a_day(world: Wor
     world.advance_minutes(24 * 60 - 6);
     let mut later = world.signed_in_twice(&user, OTHER_NUMBER).await;
     later.disable().await.unwrap();
+    world.end().await;
+}
+
+async fn a_short_password_is_lengthened_before_it_stands_alone(world: World) {
+    let (_user, mut session, _) = world.enrolled("ada").await;
+    session.change_password("plum-cart-9x").await;
+    let refusal = refusal(session.disable().await);
+    assert_eq!(refusal.reason, "two_factor.password_too_short");
+    assert_eq!(refusal.get("minimum"), Some("15"));
+    assert_eq!(state(&session).await, TwoFactorState::Active);
+    session
+        .change_password_from("plum-cart-9x", "plum cart and nine geese")
+        .await;
+    session.disable().await.unwrap();
+    assert_eq!(state(&session).await, TwoFactorState::Off);
+    world.end().await;
+}
+
+async fn signing_out_cancels_the_code_that_waits(world: World) {
+    let (user, _, _) = world.enrolled("ada").await;
+    let session = world.awaiting(&user).await;
+    assert_eq!(world.otp.cancelled(), 0);
+    session.sign_out().await;
+    assert_eq!(world.otp.cancelled(), 1);
     world.end().await;
 }
 

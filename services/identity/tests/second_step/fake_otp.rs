@@ -155,6 +155,12 @@ impl FakeOtp {
         self.inner().request_ids.len()
     }
 
+    /// How many challenges were cancelled.
+    pub fn cancelled(&self) -> usize {
+        let inner = self.inner();
+        inner.made.values().filter(|made| made.cancelled).count()
+    }
+
     pub fn sent(&self) -> Vec<Sms> {
         self.inner().sent.clone()
     }

@@ -478,8 +478,12 @@ impl Session {
     }
 
     pub async fn change_password(&mut self, new: &str) {
+        self.change_password_from(PASSWORD, new).await;
+    }
+
+    pub async fn change_password_from(&mut self, current: &str, new: &str) {
         let message = proto::ChangePasswordRequest {
-            current_password: PASSWORD.into(),
+            current_password: current.into(),
             new_password: new.into(),
         };
         let answer = PasswordServiceClient::new(self.channel.clone())

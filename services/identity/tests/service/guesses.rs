@@ -18,6 +18,7 @@ on_both_databases!(
     an_unknown_email_is_slowed_alike,
     another_network_is_not_slowed,
     an_address_with_many_failures_waits_whatever_the_email,
+    a_reset_opens_confirmations_again,
     at_a_hundred_in_all_only_a_reset_link_or_a_remembered_browser_gets_in,
     guesses_at_the_same_instant_do_not_exceed_the_budget,
     counts_survive_a_restart,
@@ -101,6 +102,7 @@ async fn another_network_is_not_slowed(world: World) {
 
 async fn an_address_with_many_failures_waits_whatever_the_email(world: World) {
     let user = world.user("ada").await;
+    let session = world.sign_in(&user).await;
     for n in 0..20 {
         fails(&world, &format!("nobody{n}@example.com"), ADDRESS).await;
         world.advance(1);
@@ -111,6 +113,13 @@ async fn an_address_with_many_failures_waits_whatever_the_email(world: World) {
     assert_eq!(refusal.retry_after, Some(Duration::from_secs(40)));
     world
         .try_sign_in(&user.email, PASSWORD, "192.0.2.8", "")
+        .await
+        .unwrap();
+    // Whoever shares the address and is known keeps working.
+    session.confirm(PASSWORD).await.unwrap();
+    let browser = remember(&world, &user).await;
+    world
+        .try_sign_in(&user.email, PASSWORD, ADDRESS, &browser)
         .await
         .unwrap();
     world.advance(39);
@@ -167,6 +176,31 @@ async fn at_a_hundred_in_all_only_a_reset_link_or_a_remembered_browser_gets_in(w
         .try_sign_in(&user.email, OTHER_PASSWORD, &elsewhere(200), "")
         .await
         .unwrap();
+    world.end().await;
+}
+
+async fn a_reset_opens_confirmations_again(world: World) {
+    let user = world.user("ada").await;
+    for _ in 0..100 {
+        // The delays of the network are waited out.
+        world.advance(3_600);
+        let session = world.sign_in(&user).await;
+        let refused = session.confirm("not the password").await;
+        assert_eq!(reason(refused), "password.wrong");
+    }
+    world.advance(3_600);
+    let session = world.sign_in(&user).await;
+    let closed = refusal(&session.confirm(PASSWORD).await.unwrap_err());
+    assert_eq!(closed.get("way_in"), Some("password_reset"));
+    world.request_reset(&user.email).await.unwrap();
+    let link = link_of(world.mails(&user.email, 3).await.last().unwrap());
+    world.set_by_link(&link, OTHER_PASSWORD).await.unwrap();
+    let opened = world
+        .try_sign_in(&user.email, OTHER_PASSWORD, ADDRESS, "")
+        .await
+        .unwrap();
+    let session = world.session(&opened.session_token);
+    session.confirm(OTHER_PASSWORD).await.unwrap();
     world.end().await;
 }
 

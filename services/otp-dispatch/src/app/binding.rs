@@ -61,15 +61,25 @@ pub fn counted(
     counting: Counting,
 ) -> Vec<Counted> {
     let number = &bound_to.number;
-    let one = |scope: Scope, value: &str| Counted {
-        scope,
-        keys: lookup.lookups(&[b"sends", scope.name().as_bytes(), value.as_bytes()]),
-        cap: limits.cap(scope),
+    let keyed = |scope: Scope, values: &[&str]| {
+        let mut parts: Vec<&[u8]> = vec![b"sends", scope.name().as_bytes()];
+        parts.extend(values.iter().map(|value| value.as_bytes()));
+        Counted {
+            scope,
+            keys: lookup.lookups(&parts),
+            cap: limits.cap(scope),
+        }
     };
-    let mut caps = vec![
-        one(Scope::Number, number.e164()),
-        one(Scope::User, &bound_to.user_id),
-    ];
+    let one = |scope: Scope, value: &str| keyed(scope, &[value]);
+    // Codes to a confirmed number count for its owner: whoever tries to enrol that number spends
+    // what enrolments may send there, and keeps nobody from signing in.
+    let number_cap = match bound_to.purpose {
+        Purpose::SignIn | Purpose::StepUp => {
+            keyed(Scope::Number, &[number.e164(), &bound_to.user_id])
+        }
+        Purpose::Enrolment | Purpose::NumberChange => one(Scope::Number, number.e164()),
+    };
+    let mut caps = vec![number_cap, one(Scope::User, &bound_to.user_id)];
     if let Counting::Untrusted { client_ip } = counting {
         // A world-wide service has no country; each calling code of those counts for itself.
         let country = match number.country() {

@@ -27,6 +27,14 @@ impl RouteConfig {
         }
     }
 
+    /// The name, where texts go to the carrier without TLS.
+    pub fn plain(&self) -> Option<&str> {
+        match self {
+            Self::Smpp(route) => (!route.tls).then_some(route.name.as_str()),
+            Self::Inbox(_) => None,
+        }
+    }
+
     /// Lower ones are tried first.
     pub fn priority(&self) -> u32 {
         match self {

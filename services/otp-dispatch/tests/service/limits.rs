@@ -41,6 +41,34 @@ async fn a_confirmed_factor_hears_of_its_quota_and_when_it_reopens() {
 }
 
 #[tokio::test]
+async fn whoever_enrols_a_number_over_and_over_keeps_its_owner_from_no_sign_in() {
+    let service = Service::start(&[]).await;
+    let enrol = |n: u32, user: &str| {
+        let mut request = stranger(n, "192.0.2.1");
+        let binding = request.binding.as_mut().unwrap();
+        binding.number = NUMBER.to_owned();
+        binding.user_id = user.to_owned();
+        request
+    };
+    for n in 0..5 {
+        service
+            .create(enrol(n, &format!("other-{n}")))
+            .await
+            .unwrap();
+    }
+    // All together they have what enrolments may send to one number.
+    let status = service.create(enrol(5, "other-5")).await.unwrap_err();
+    assert_eq!(refusal(&status).0, Code::ResourceExhausted);
+    for n in 0..5 {
+        service.create(create(&format!("key-{n}"))).await.unwrap();
+        service.clock.advance(1.minute());
+    }
+    let status = service.create(create("key-5")).await.unwrap_err();
+    assert_eq!(refusal(&status).1, "sms.quota");
+    service.end().await;
+}
+
+#[tokio::test]
 async fn strangers_are_counted_by_address_and_users_are_not() {
     let service = Service::start(&[("OTP__LIMITS__IP__PER_HOUR", "3")]).await;
     for n in 0..3 {

@@ -134,7 +134,7 @@ impl Fakes {
         let router = otp::add(self, router);
         let router = admin::add(self, router);
         tokio::spawn(router.serve_with_incoming(TcpListenerStream::new(socket)));
-        connect(&PeerConfig { url, tls: None }).unwrap()
+        connect(&PeerConfig { url, tls: None }, "fake").unwrap()
     }
 
     /// Records a call, and refuses it where a test said so.

@@ -4,6 +4,7 @@
 
 use sallyport_chassis::{Caller, Secret};
 use sallyport_proto::otp::v1::Verdict;
+use sallyport_sql::StoreError;
 
 use super::refusal::CodeRefusal;
 use super::settle::{Settlement, reason, settle_right, settle_wrong};
@@ -106,5 +107,6 @@ async fn reserve(app: &App, challenge: &Challenge) -> Result<u32, CodeRefusal> {
         // Open to the read and closed to the statement: another attempt came in between. Its
         // outcome says why this one is refused, or that it is not.
     }
-    Err(CodeRefusal::Interrupted)
+    let busy = "other attempts of the user came in between each time";
+    Err(StoreError::Unavailable(busy.into()).into())
 }

@@ -11,7 +11,9 @@ use crate::app::notices;
 use crate::app::session::{self, Renewal, authenticate};
 use crate::domain::mail_text::Notice;
 use crate::store::factors::EndReason;
-use crate::store::{browsers, factors, pending_enrolments, recovery_codes, second_steps, users};
+use crate::store::{
+    browsers, factors, passwords, pending_enrolments, recovery_codes, second_steps, users,
+};
 
 /// Switches two-factor authentication off (rule 10). The number stays confirmed, so that switching
 /// it on again needs no code; that of a disabled factor does not.
@@ -24,6 +26,8 @@ pub async fn disable_two_factor(app: &App, caller: &Caller) -> Result<Secret, Tw
         .await?
         .filter(|step| step.active)
         .ok_or(CodeRefusal::NotActive)?;
+    // Refused from a read already, before a step-up is asked for nothing; what counts is the locked
+    // row below.
     if user.two_factor_required {
         return Err(TwoFactorRefusal::RequiredByPolicy);
     }
@@ -31,11 +35,21 @@ pub async fn disable_two_factor(app: &App, caller: &Caller) -> Result<Secret, Tw
     require_settled_number(app, &context, &step).await?;
 
     let tx = app.database.begin().await?;
-    users::lock(&tx, user.id).await?;
+    let now_required = users::lock(&tx, user.id)
+        .await?
+        .is_none_or(|user| user.two_factor_required);
+    if now_required {
+        return Err(TwoFactorRefusal::RequiredByPolicy);
+    }
     let step = second_steps::lock(&tx, user.id)
         .await?
         .filter(|step| step.active)
         .ok_or(CodeRefusal::NotActive)?;
+    let password = passwords::find(&tx, user.id).await?;
+    if password.is_none_or(|password| !password.stands_alone) {
+        let minimum = app.settings.password.minimum_alone;
+        return Err(TwoFactorRefusal::PasswordTooShort { minimum });
+    }
     let number = factors::confirmed(&tx, user.id).await?;
     if step.disabled_at.is_some() {
         let now_ms = app.clock.now_ms();

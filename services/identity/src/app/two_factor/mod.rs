@@ -37,6 +37,12 @@ pub enum TwoFactorRefusal {
     /// The organisation or an administrator asks for it.
     #[error("two-factor authentication is required by policy")]
     RequiredByPolicy,
+    /// The password would be alone, and is too short for that (rule 25).
+    #[error("the password is too short to stand alone")]
+    PasswordTooShort {
+        /// Code points that it needs.
+        minimum: usize,
+    },
     /// The number was changed lately: a code by SMS is not enough for this long (rule 41).
     #[error("the number was changed lately")]
     NumberChangedLately(Duration),

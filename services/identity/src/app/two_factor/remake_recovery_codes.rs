@@ -8,7 +8,7 @@ use crate::app::App;
 use crate::app::code::refusal::CodeRefusal;
 use crate::app::events::{self, EventDraft};
 use crate::app::notices;
-use crate::app::session::authenticate;
+use crate::app::session::{self, authenticate};
 use crate::domain::mail_text::Notice;
 use crate::store::{factors, second_steps};
 
@@ -33,6 +33,7 @@ pub async fn remake_recovery_codes(
         .await?
         .filter(|step| step.active)
         .ok_or(CodeRefusal::NotActive)?;
+    session::hold(&tx, &context).await?;
     let codes = recovery_set::remake(&tx, app, user.id).await?;
     let event = EventDraft::of(caller, user, "recovery_codes_remade");
     events::record(&tx, app, event).await?;

@@ -45,6 +45,7 @@ impl MigrationTrait for Migration {
                 .col(text("hash"))
                 .col(string_len("pepper_key", 8))
                 .col(big_integer("changed_at"))
+                .col(boolean("stands_alone"))
                 .to_owned(),
             Table::create()
                 .table("sessions")
