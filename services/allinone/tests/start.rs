@@ -45,7 +45,7 @@ fn production_refuses_what_only_development_may_have() {
         .env("SALLYPORT__PROFILE", "production")
         .output()
         .unwrap();
-    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(output.status.code(), Some(2));
     let told = String::from_utf8_lossy(&output.stderr);
     assert!(told.contains("with profile = \"production\""), "{told}");
 }
