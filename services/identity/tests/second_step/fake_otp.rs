@@ -179,7 +179,12 @@ impl FakeOtp {
     /// The message of the newest challenge changes its state.
     pub fn deliver_newest(&self, state: proto::MessageState) {
         let inner = self.inner();
-        let made = inner.made.values().max_by_key(|made| made.expires_at_ms);
+        // Challenges made at the same instant differ by whether they are over.
+        let live = inner
+            .made
+            .values()
+            .filter(|made| !made.used && !made.cancelled);
+        let made = live.max_by_key(|made| made.expires_at_ms);
         made.expect("a challenge").state.send_replace(state);
     }
 
