@@ -2,6 +2,7 @@
 //! that somebody else wrote. The same services, the same front door; only three URLs differ.
 
 pub mod bench;
+pub mod portal_client;
 pub mod processes;
 
 use std::sync::Arc;

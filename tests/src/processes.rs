@@ -32,8 +32,56 @@ pub struct Processes {
     pub portal: String,
     identity_port: Port,
     account_admin_port: Port,
+    /// Where each program answers `/metrics`.
+    metrics_ports: Vec<(&'static str, Port)>,
     _ports: Vec<Port>,
     folder: tempfile::TempDir,
+}
+
+/// The programs, by the names of their binaries.
+const PROGRAMS: [&str; 5] = [
+    "identity",
+    "otp-api",
+    "sms-dispatcher",
+    "account-admin",
+    "gateway",
+];
+
+/// What a program's `/metrics` says.
+pub struct Metrics(String);
+
+impl Metrics {
+    /// Every series, its name with its labels, and its value.
+    pub fn series(&self) -> impl Iterator<Item = (&str, &str)> {
+        let lines = self.0.lines().filter(|line| !line.starts_with('#'));
+        lines.filter_map(|line| line.rsplit_once(' '))
+    }
+
+    /// Whether there is a series of this name; of a histogram, its buckets.
+    pub fn has(&self, name: &str) -> bool {
+        let bucket = format!("{name}_bucket");
+        self.series()
+            .any(|(series, _)| name_of(series) == name || name_of(series) == bucket)
+    }
+
+    /// The sum of a counter's series that have this label (`class="code"`); 0 where nothing was
+    /// counted yet.
+    pub fn total(&self, name: &str, label: &str) -> Result<u64> {
+        let mut total = 0;
+        for (series, value) in self.series() {
+            if name_of(series) == name && series.contains(label) {
+                let value: u64 = value
+                    .parse()
+                    .with_context(|| format!("{series} is {value}"))?;
+                total += value;
+            }
+        }
+        Ok(total)
+    }
+}
+
+fn name_of(series: &str) -> &str {
+    series.split('{').next().unwrap_or(series)
 }
 
 /// An invited user.
@@ -59,6 +107,10 @@ impl Processes {
         let ports = [Port::take()?, Port::take()?, Port::take()?, Port::take()?];
         let [identity_port, otp_port, account_admin_port, gateway_port] = ports;
         let portal = format!("http://localhost:{}", gateway_port.number());
+        let metrics_ports = PROGRAMS
+            .iter()
+            .map(|program| Ok((*program, Port::take()?)))
+            .collect::<Result<Vec<_>>>()?;
         let services = Services {
             folder: folder.path(),
             settings,
@@ -71,6 +123,7 @@ impl Processes {
             otp: otp_port.number(),
             account_admin: account_admin_port.number(),
             gateway: gateway_port.number(),
+            metrics: &metrics_ports,
         };
         let otp_api = services.otp_api().await?;
         let identity = services.identity().await?;
@@ -90,6 +143,7 @@ impl Processes {
             portal,
             identity_port,
             account_admin_port,
+            metrics_ports,
             _ports: vec![otp_port, gateway_port],
             folder,
         })
@@ -98,6 +152,15 @@ impl Processes {
     /// `localhost:PORT` of identity.
     pub fn identity_address(&self) -> String {
         format!("localhost:{}", self.identity_port.number())
+    }
+
+    /// What the `/metrics` of a program says now.
+    pub async fn metrics(&self, program: &str) -> Result<Metrics> {
+        let address = address_of(&self.metrics_ports, program)?;
+        let client = reqwest::Client::builder().no_proxy().build()?;
+        let answer = client.get(format!("http://{address}/metrics")).send().await;
+        let answer = answer.with_context(|| format!("the metrics of {program}"))?;
+        Ok(Metrics(answer.error_for_status()?.text().await?))
     }
 
     /// A file of the certificate folder, e.g. `ca.pem` or `gateway.key`.
@@ -149,6 +212,7 @@ struct Services<'a> {
     otp: u16,
     account_admin: u16,
     gateway: u16,
+    metrics: &'a [(&'static str, Port)],
 }
 
 impl Services<'_> {
@@ -266,6 +330,8 @@ impl Services<'_> {
             builder = builder.arg("--config").arg(path);
         }
         builder = builder.env("SALLYPORT__TELEMETRY__LOG_FORMAT", "json");
+        let metrics = address_of(self.metrics, program)?;
+        builder = builder.env("SALLYPORT__TELEMETRY__METRICS_ADDRESS", metrics);
         for (key, value) in variables {
             builder = builder.env(format!("SALLYPORT__{key}"), value);
         }
@@ -278,6 +344,14 @@ impl Services<'_> {
             .await
             .with_context(|| format!("starting {program}"))
     }
+}
+
+fn address_of(ports: &[(&str, Port)], program: &str) -> Result<String> {
+    let (_, port) = ports
+        .iter()
+        .find(|(name, _)| *name == program)
+        .with_context(|| format!("there is no program {program}"))?;
+    Ok(format!("127.0.0.1:{}", port.number()))
 }
 
 fn tcp(port: u16) -> Ready {
