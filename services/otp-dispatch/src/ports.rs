@@ -285,7 +285,8 @@ pub trait SmsRoute: Send + Sync {
     fn name(&self) -> &str;
 
     /// Hands a text of one segment to the carrier and waits for its answer. `message_id` is for
-    /// deduplication and logs; `deadline_at` (unix milliseconds) bounds its validity at the carrier.
+    /// deduplication and logs; `deadline_at` (unix milliseconds) bounds its validity at the carrier,
+    /// and once it has passed nothing is written.
     async fn submit(
         &self,
         message_id: &str,

@@ -154,9 +154,12 @@ impl SmsRoute for InboxRoute {
         message_id: &str,
         number: &PhoneNumber,
         text: &str,
-        _deadline_at: i64,
+        deadline_at: i64,
     ) -> Submission {
         let now = self.clock.now_ms();
+        if deadline_at <= now {
+            return Submission::NotWritten;
+        }
         self.inbox.put(message_id, number, text, now);
         // A fast carrier: the receipt is there before the answer is recorded.
         let receipt = self

@@ -197,6 +197,10 @@ impl SmsRoute for SmppRoute {
         deadline_at: i64,
     ) -> Submission {
         loop {
+            // Also where the carrier is not told how long it may try (rule 34).
+            if deadline_at <= self.clock.now_ms() {
+                return Submission::NotWritten;
+            }
             let with = Parts {
                 validity: self.validity.load(Ordering::Relaxed),
                 receipts: self.receipts.load(Ordering::Relaxed),
