@@ -1,27 +1,66 @@
 //! What a person does on the pages.
 
-use anyhow::{Context, Result, bail};
-use sallyport_testkit::Browser;
+use std::cell::Cell;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+use sallyport_testkit::{Browser, BrowserOptions};
+use thirtyfour::cdp::domains::emulation::SetDeviceMetricsOverride;
 use thirtyfour::prelude::*;
+
+use crate::words::plain;
+use crate::{Run, accessibility};
+
+/// Width and height of a window, in CSS pixels.
+const DESKTOP: (u32, u32) = (1280, 900);
+const PHONE: (u32, u32) = (400, 860);
+/// How long a page may take to show what another service has yet to tell.
+const ARRIVAL: Duration = Duration::from_secs(30);
 
 /// A browser on the portal.
 pub struct Portal {
     browser: Browser,
     base: String,
     shots: String,
+    pictures: Cell<u32>,
+    /// The source of axe-core, where pages run scripts.
+    axe: Option<Arc<str>>,
 }
 
 impl Portal {
-    /// Screenshots are kept as `target/screenshots/SHOTS-NAME.png`.
-    pub fn new(browser: Browser, base: &str, shots: &str) -> Self {
-        Self {
+    /// Opens a browser for a person; `who` is part of the names of its pictures.
+    pub async fn start(run: &Run, base: &str, who: &str) -> Result<Self> {
+        let browser = Browser::start(BrowserOptions {
+            languages: run.text("en-CA,en", "fr-CA,fr").into(),
+            window: if run.phone { PHONE } else { DESKTOP },
+            javascript: run.javascript,
+        })
+        .await?;
+        if run.phone {
+            // Chromium opens no window that is narrower than 500 pixels.
+            let narrow = SetDeviceMetricsOverride {
+                width: PHONE.0,
+                height: PHONE.1,
+                device_scale_factor: 1.0,
+                mobile: false,
+                scale: None,
+                screen_orientation: None,
+            };
+            browser.driver().cdp().send(narrow).await?;
+        }
+        let axe = run.javascript.then(accessibility::axe_core).transpose()?;
+        Ok(Self {
             browser,
             base: base.to_owned(),
-            shots: shots.to_owned(),
-        }
+            shots: format!("{}-{who}", run.shots),
+            pictures: Cell::new(0),
+            axe,
+        })
     }
 
-    fn driver(&self) -> &WebDriver {
+    /// The session to drive.
+    pub fn driver(&self) -> &WebDriver {
         self.browser.driver()
     }
 
@@ -35,6 +74,27 @@ impl Portal {
         Ok(self.driver().goto(url).await?)
     }
 
+    /// Opens a page anew until an element says `part`: what it shows comes by way of an outbox.
+    pub async fn open_until(&self, path: &str, css: &str, part: &str) -> Result<()> {
+        let arrived = async {
+            loop {
+                self.open(path).await?;
+                if self.text(css).await?.contains(part) {
+                    return anyhow::Ok(());
+                }
+            }
+        };
+        match tokio::time::timeout(ARRIVAL, arrived).await {
+            Ok(outcome) => outcome,
+            Err(_) => bail!("{path}: {css} never said {part:?}"),
+        }
+    }
+
+    /// The button Back of the browser.
+    pub async fn back(&self) -> Result<()> {
+        Ok(self.driver().back().await?)
+    }
+
     /// The path of the page that is shown.
     pub async fn path(&self) -> Result<String> {
         Ok(self.driver().current_url().await?.path().to_owned())
@@ -46,7 +106,7 @@ impl Portal {
         if here != path {
             bail!(
                 "at {here}, not {path}; the page says:\n{}",
-                self.text("main").await?
+                self.text("body").await?
             );
         }
         Ok(())
@@ -56,8 +116,8 @@ impl Portal {
         match self.driver().find(By::Css(css)).await {
             Ok(element) => Ok(element),
             Err(_) => {
-                let main = self.driver().find(By::Css("body")).await?.text().await?;
-                bail!("no {css} at {}; the page says:\n{main}", self.path().await?)
+                let body = self.driver().find(By::Css("body")).await?.text().await?;
+                bail!("no {css} at {}; the page says:\n{body}", self.path().await?)
             }
         }
     }
@@ -96,10 +156,21 @@ impl Portal {
 
     /// Clicks a link or a form's button, and waits until the page it was on is gone.
     pub async fn follow(&self, css: &str) -> Result<()> {
-        let button = self.one(css).await?;
-        button.scroll_into_view().await?;
-        button.click().await?;
-        Ok(button.wait_until().stale().await?)
+        leave(self.one(css).await?).await
+    }
+
+    /// The same for the link, with `part` in its address, of the row of a table that holds `text`.
+    pub async fn follow_in_row(&self, text: &str, part: &str) -> Result<()> {
+        let path = format!("{}//a[contains(@href, '{part}')]", row_path(text));
+        let link = self.driver().find(By::XPath(path)).await;
+        leave(link.with_context(|| format!("no {part} in the row of {text}"))?).await
+    }
+
+    /// The visible text of the row of a table that holds `text`.
+    pub async fn row(&self, text: &str) -> Result<String> {
+        let row = self.driver().find(By::XPath(row_path(text))).await;
+        let row = row.with_context(|| format!("no row with {text}"))?;
+        Ok(plain(&row.text().await?))
     }
 
     /// Whether a box is ticked.
@@ -109,7 +180,18 @@ impl Portal {
 
     /// The visible text of the first such element.
     pub async fn text(&self, css: &str) -> Result<String> {
-        Ok(self.one(css).await?.text().await?)
+        Ok(plain(&self.one(css).await?.text().await?))
+    }
+
+    /// Fails unless the visible text of the first such element holds the sentence.
+    pub async fn says(&self, css: &str, sentence: &str) -> Result<()> {
+        let text = self.text(css).await?;
+        ensure!(
+            text.contains(sentence),
+            "at {} {css} says {text:?}, not {sentence:?}",
+            self.path().await?
+        );
+        Ok(())
     }
 
     /// Whether there is such an element.
@@ -121,7 +203,7 @@ impl Portal {
     pub async fn texts(&self, css: &str) -> Result<Vec<String>> {
         let mut texts = Vec::new();
         for element in self.driver().find_all(By::Css(css)).await? {
-            texts.push(element.text().await?);
+            texts.push(plain(&element.text().await?));
         }
         Ok(texts)
     }
@@ -138,11 +220,25 @@ impl Portal {
         }
     }
 
-    /// Keeps a picture of the page.
+    /// The same inside a frame, which may load itself anew meanwhile.
+    pub async fn wait_for_text_in(&self, frame: &str, css: &str, part: &str) -> Result<()> {
+        self.one(frame).await?.enter_frame().await?;
+        let said = self.wait_for_text(css, part).await;
+        self.driver().enter_default_frame().await?;
+        said
+    }
+
+    /// Keeps a picture of the page as `target/screenshots/RUN-WHO-NUMBER-NAME.png`, and checks what
+    /// every page has to hold, so that no page is forgotten.
     pub async fn picture(&self, name: &str) -> Result<()> {
-        self.browser
-            .screenshot(&format!("{}-{name}", self.shots))
-            .await?;
+        let number = self.pictures.get() + 1;
+        self.pictures.set(number);
+        let name = format!("{}-{number:02}-{name}", self.shots);
+        self.browser.screenshot(&name).await?;
+        self.fits_its_window().await.context(name.clone())?;
+        if let Some(axe) = &self.axe {
+            self.has_no_violations(axe).await.context(name)?;
+        }
         Ok(())
     }
 
@@ -154,13 +250,11 @@ impl Portal {
         self.follow("main form button.primary").await
     }
 
-    /// Types the password again where the portal asks for it.
-    pub async fn confirm_password_if_asked(&self, password: &str) -> Result<()> {
-        if self.path().await? == "/confirm" {
-            self.fill("password", password).await?;
-            self.follow("main form button.primary").await?;
-        }
-        Ok(())
+    /// Types a new password twice on the page of a one-time link.
+    pub async fn set_password(&self, password: &str) -> Result<()> {
+        self.fill("password", password).await?;
+        self.fill("password_again", password).await?;
+        self.follow("main form button.primary").await
     }
 
     /// Gives a code on the code page.
@@ -172,8 +266,21 @@ impl Portal {
 
     /// Signs out from the user's menu.
     pub async fn sign_out(&self) -> Result<()> {
+        self.open("/account").await?;
         self.click("nav details:last-of-type summary").await?;
         self.follow("form[action='/sign-out'] button").await?;
         self.at("/sign-in").await
     }
+}
+
+/// The row of a table that holds a text, as an XPath.
+fn row_path(text: &str) -> String {
+    format!("//tbody/tr[contains(., '{text}')]")
+}
+
+/// Clicks, and waits until the page is gone.
+async fn leave(element: WebElement) -> Result<()> {
+    element.scroll_into_view().await?;
+    element.click().await?;
+    Ok(element.wait_until().stale().await?)
 }

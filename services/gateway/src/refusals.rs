@@ -82,6 +82,7 @@ pub(crate) fn known(words: Words, refusal: &Refusal) -> Option<String> {
         "two_factor.password_too_short" => {
             return Some(w.r_two_factor_password_too_short(value("minimum")));
         }
+        "code.not_sent" => w.r_code_not_sent(),
         "code.undecided" => w.r_code_undecided(),
         "page_token.invalid" => w.r_page_token_invalid(),
         "field.malformed" => w.r_field_malformed(),
@@ -153,7 +154,7 @@ mod tests {
         licence.none_available edit.conflict permission.denied user.not_found field.required \
         field.too_long time_zone.unknown locale.unknown date_format.unknown country.unknown \
         session.not_found session.signed_in two_factor.number_changed_lately user.not_active watch.busy \
-        plan.not_found field.invalid two_factor.password_too_short code.undecided page_token.invalid \
+        plan.not_found field.invalid two_factor.password_too_short code.not_sent code.undecided page_token.invalid \
         field.malformed";
 
     #[test]

@@ -51,6 +51,12 @@ impl Twice {
     ) -> Response {
         let running = self.join(key, work);
         let answer = running.await;
+        // Our trouble is no answer to keep: the next try may do better.
+        let failed = matches!(answer.problem, Some(Problem::Failed(_)));
+        if failed || answer.status.is_server_error() {
+            let mut posts = self.posts.lock().unwrap_or_else(PoisonError::into_inner);
+            posts.remove(&key);
+        }
         let mut response = (answer.status, Body::from(answer.body)).into_response();
         *response.headers_mut() = answer.headers;
         if let Some(problem) = answer.problem {

@@ -149,7 +149,10 @@ pub(crate) async fn submit(
         .await
     {
         Ok(_) => (String::new(), String::new()),
-        Err(status) => super::code::told(&Problem::from(status).refusal()?),
+        Err(status) => match Problem::from(status) {
+            Problem::Refused(refusal) => super::code::told(&refusal),
+            Problem::Failed(_) => ("code.not_sent".to_owned(), String::new()),
+        },
     };
     let pairs = [("next", told.next()), ("why", &why), ("wait", &wait)];
     Ok(frame::with_cookies(
