@@ -69,6 +69,6 @@ dist: ## One stripped binary of the all-in-one under dist/
 
 .PHONY: clean
 clean: ## Stop the local stack and remove what was built and stored
-	@$(LOCAL)/stack.sh down
+	@$(LOCAL)/stack.sh purge
 	cargo clean
-	rm -rf dist data .local
+	rm -rf dist data

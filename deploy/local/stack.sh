@@ -3,11 +3,19 @@
 # from the machine's own packages, then every service as its own process, with mutual TLS. All data
 # is under .local/, all processes are children of nobody and stopped by `down`.
 #
-#   stack.sh up | down | scale N | status
+#   stack.sh up | down | scale N | status | purge
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
 root=$PWD/.local
+# Where PostgreSQL and RabbitMQ keep their data. As root they run as their package's user, who may
+# not pass the closed folders of a checkout under root's home: then it is a folder outside.
+servers=$root
+if ((EUID == 0)) && id postgres >/dev/null 2>&1; then
+    mkdir -p "$root" && chmod 711 "$root"
+    runuser -u postgres -- test -x "$root" 2>/dev/null ||
+        servers=/var/lib/sallyport-local-$(printf '%s' "$root" | cksum | cut -d' ' -f1)
+fi
 bin=$PWD/target/debug
 postgres_port=${SALLYPORT_POSTGRES_PORT:-15432}
 redis_port=${SALLYPORT_REDIS_PORT:-16379}
@@ -66,7 +74,7 @@ stop() { # NAME SECONDS
 postgres_bin() { local found; found=$(compgen -G '/usr/lib/postgresql/*/bin' | sort -V | tail -1); printf '%s' "${found:-$(dirname "$(command -v initdb)")}"; }
 
 up_postgres() {
-    local data=$root/postgres bins
+    local data=$servers/postgres bins
     bins=$(postgres_bin)
     if [[ ! -d $data/base ]]; then
         mkdir -p "$data"
@@ -92,16 +100,16 @@ up_redis() {
 rabbit_env() {
     export RABBITMQ_NODENAME=sallyport@localhost RABBITMQ_NODE_IP_ADDRESS=127.0.0.1
     export RABBITMQ_NODE_PORT=$rabbit_port RABBITMQ_DIST_PORT=$((rabbit_port + 20000))
-    export RABBITMQ_MNESIA_BASE=$root/rabbitmq/mnesia RABBITMQ_LOG_BASE=$root/rabbitmq/log
-    export RABBITMQ_PID_FILE=$root/rabbitmq/pid HOME=$root/rabbitmq
-    export RABBITMQ_ENABLED_PLUGINS_FILE=$root/rabbitmq/plugins ERL_EPMD_PORT=$((rabbit_port + 1))
-    export RABBITMQ_CONFIG_FILE=$root/rabbitmq/rabbitmq
+    export RABBITMQ_MNESIA_BASE=$servers/rabbitmq/mnesia RABBITMQ_LOG_BASE=$servers/rabbitmq/log
+    export RABBITMQ_PID_FILE=$servers/rabbitmq/pid HOME=$servers/rabbitmq
+    export RABBITMQ_ENABLED_PLUGINS_FILE=$servers/rabbitmq/plugins ERL_EPMD_PORT=$((rabbit_port + 1))
+    export RABBITMQ_CONFIG_FILE=$servers/rabbitmq/rabbitmq
 }
 up_rabbitmq() {
-    mkdir -p "$root/rabbitmq"/{mnesia,log}
-    echo '[].' >"$root/rabbitmq/plugins"
-    echo 'loopback_users.guest = true' >"$root/rabbitmq/rabbitmq.conf"
-    own rabbitmq "$root/rabbitmq"
+    mkdir -p "$servers/rabbitmq"/{mnesia,log}
+    echo '[].' >"$servers/rabbitmq/plugins"
+    echo 'loopback_users.guest = true' >"$servers/rabbitmq/rabbitmq.conf"
+    own rabbitmq "$servers/rabbitmq"
     (rabbit_env; spawn rabbitmq "${run_as_rabbitmq[@]}" /usr/lib/rabbitmq/bin/rabbitmq-server)
     wait_for RabbitMQ 60 port_open "$rabbit_port"
 }
@@ -184,7 +192,8 @@ TOML
 }
 
 up() {
-    mkdir -p "$root"/{logs,run,keys}
+    mkdir -p "$root"/{logs,run,keys} "$servers"
+    [[ $servers == "$root" ]] || { chmod 711 "$servers" && ln -sfn "$servers" "$root/servers"; }
     chmod 711 "$root" && chmod 700 "$root/keys"
     [[ -s $root/certs/ca.pem ]] || "$bin/sallyportctl" certs --out "$root/certs"
     "$bin/sallyportctl" keys --out "$root/keys"
@@ -193,12 +202,6 @@ up() {
     if ((EUID == 0)); then
         run_as_postgres=(setpriv --reuid postgres --regid postgres --clear-groups)
         run_as_rabbitmq=(setpriv --reuid rabbitmq --regid rabbitmq --clear-groups)
-        if ! runuser -u postgres -- test -x "$root"; then
-            # A checkout under root's own home: they may pass its closed folders, and no more.
-            local pass=(--inh-caps +dac_read_search --ambient-caps +dac_read_search)
-            run_as_postgres+=("${pass[@]}")
-            run_as_rabbitmq+=("${pass[@]}")
-        fi
     fi
     up_postgres
     up_redis
@@ -257,10 +260,16 @@ down() {
         stop "$name" 20
     done
     for name in smsc rabbitmq redis postgres; do stop "$name" 30; done
-    if [[ -d $root/rabbitmq ]]; then
+    if [[ -d $servers/rabbitmq ]]; then
         ERL_EPMD_PORT=$((rabbit_port + 1)) epmd -kill >/dev/null 2>&1 || true
     fi
     say "Stopped."
+}
+
+purge() {
+    down
+    [[ $servers == "$root" ]] || rm -rf "$servers"
+    rm -rf "$root"
 }
 
 status() {
@@ -277,5 +286,6 @@ case ${1:-} in
     down) down ;;
     scale) scale "${2:-1}" ;;
     status) status ;;
-    *) say "usage: stack.sh up | down | scale N | status" >&2; exit 2 ;;
+    purge) purge ;;
+    *) say "usage: stack.sh up | down | scale N | status | purge" >&2; exit 2 ;;
 esac
