@@ -34,11 +34,18 @@ impl DatabaseConfig {
     /// # Errors
     /// A sentence that says what to set.
     pub fn check(&self, profile: Profile) -> Result<()> {
-        let url = self.url.expose();
-        let verified = ["sslmode=verify-full", "sslmode=verify-ca"]
-            .iter()
-            .any(|mode| url.contains(mode));
-        let wanted = "postgres://…?sslmode=verify-full (and sslrootcert=FILE where the authority is your own)";
+        let (_, query) = self.url.expose().split_once('?').unwrap_or_default();
+        let pairs = || query.split('&').filter_map(|pair| pair.split_once('='));
+        // `verify-ca` would take anybody's certificate of a public authority.
+        let verified = pairs().any(|pair| pair == ("sslmode", "verify-full"));
+        let elsewhere = pairs().any(|(key, host)| {
+            matches!(key, "host" | "hostaddr") && !host.starts_with('/') && !host.starts_with("%2F")
+        });
+        let wanted = "postgres://HOST/…?sslmode=verify-full (and sslrootcert=FILE where the authority is your own)";
+        ensure!(
+            profile == Profile::Development || verified || !elsewhere,
+            "database.url must be {wanted} with profile = \"production\""
+        );
         refuse_plaintext(profile, "database.url", &self.url, verified, wanted)
     }
 }
@@ -168,4 +175,41 @@ fn sqlite(folder: &Path, schema: &str) -> Result<ConnectOptions> {
             .busy_timeout(Duration::from_secs(5))
     });
     Ok(options)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn production_verifies_the_certificate_of_a_database_elsewhere() {
+        let check = |profile, url: &str| {
+            let config = DatabaseConfig {
+                url: SecretUrl::new(url),
+                max_connections: 2,
+                migrate_at_start: false,
+            };
+            config.check(profile)
+        };
+        for url in [
+            "sqlite://data",
+            "postgres://u@localhost/db",
+            "postgres:///db?host=/run/postgresql",
+            "postgres://u@db.example/db?sslmode=verify-full&sslrootcert=/etc/ca.pem",
+        ] {
+            check(Profile::Production, url).unwrap();
+        }
+        for url in [
+            "postgres://u@db.example/db",
+            "postgres://u@db.example/db?sslmode=require",
+            "postgres://u@db.example/db?sslmode=verify-ca",
+            "postgres://u@db.example/db?application_name=sslmode=verify-full",
+            "postgres:///db?host=db.example",
+            "postgres://u@localhost/db?hostaddr=192.0.2.1",
+        ] {
+            check(Profile::Development, url).unwrap();
+            let error = check(Profile::Production, url).unwrap_err();
+            assert!(error.to_string().contains("sslmode=verify-full"), "{url}");
+        }
+    }
 }

@@ -21,7 +21,7 @@ pub(crate) enum OrgCommand {
     /// link.
     ///
     /// Example: sallyportctl org create --socket data/operator.sock --name Example
-    /// --email admin@example.com --first-name Ada --last-name Martin
+    /// --email admin@example.com --first-name Ada --last-name Martin --idempotency-key example-1
     Create(Box<Create>),
     /// List the organisations.
     ///

@@ -35,6 +35,8 @@ if (state) {
       : resend.dataset.ready);
     if (life === 0) {
       say(expiry, state.dataset.expired);
+      document.getElementById("code-form").hidden = true;
+      resend.hidden = true;
       over.hidden = false;
       clearInterval(timer);
       events.close();

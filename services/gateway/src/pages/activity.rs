@@ -145,10 +145,10 @@ fn row(logged: LoggedEvent, reader: &Reader) -> Option<Row> {
         refused: event.result() == EventResult::Refused,
         what: name(reader.w, &event.r#type),
         reason,
-        actor: if logged.actor_name.is_empty() {
-            event.actor
-        } else {
-            logged.actor_name
+        actor: match event.actor.strip_prefix("operator:") {
+            _ if !logged.actor_name.is_empty() => logged.actor_name,
+            Some(name) => reader.w.by_operator(name),
+            None => event.actor,
         },
         ip: event.client_ip,
         request_id: event.request_id,

@@ -99,12 +99,8 @@ async fn show(
         .as_ref()
         .map_or(Purpose::Unspecified, Challenge::purpose);
     if challenge.is_none() && !sign_in && told.go.is_empty() && told.next().is_empty() {
-        let why = if told.why.is_empty() {
-            "code.none"
-        } else {
-            told.why.as_str()
-        };
-        let pairs = [("why", why), ("wait", told.wait.as_str())];
+        // Nothing asks for a code, as after Back from a finished one: there is nothing to tell.
+        let pairs = [("why", told.why.as_str()), ("wait", told.wait.as_str())];
         return Ok(redirect(&with_query("/account", &pairs)));
     }
     let title = match purpose {
@@ -127,7 +123,14 @@ async fn show(
             .error(errors)
             .required()
             .first(&frame),
-        state: MessageState::of(app, w, &c),
+        state: match MessageState::of(app, w, &c) {
+            state if errors.is_empty() => state,
+            // The error says how many tries are left.
+            state => MessageState {
+                tries: String::new(),
+                ..state
+            },
+        },
         ending: c.number_ending,
         reference: c.reference,
     });

@@ -24,6 +24,8 @@ struct ErrorPage {
     f: Frame,
     sentence: String,
     request_id: String,
+    /// A link that set a password, and does no more: a new one can be asked for.
+    forgot: bool,
 }
 
 /// Runs a page; what it could not do becomes a page too.
@@ -96,15 +98,17 @@ pub(crate) fn page(app: &App, visitor: &Visitor, problem: &Problem) -> Response 
         Problem::Refused(refusal) => (w.error_refused(), refusals::sentence(w, refusal)),
         Problem::Failed(_) => (w.error_failed(), w.something_wrong().to_owned()),
     };
-    let title = if problem.status() == StatusCode::NOT_FOUND {
-        w.error_not_found()
-    } else {
-        title
+    let forgot = problem.reason() == "link.invalid";
+    let title = match problem.status() {
+        _ if forgot => w.error_link(),
+        StatusCode::NOT_FOUND => w.error_not_found(),
+        _ => title,
     };
     let template = ErrorPage {
         f: Frame::within(app, visitor, w, title),
         sentence,
         request_id: visitor.caller.request_id.clone(),
+        forgot,
     };
     let mut response = frame::show(problem.status(), &template);
     problem.write(response.headers_mut());
