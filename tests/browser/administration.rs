@@ -2,6 +2,7 @@
 
 use anyhow::Result;
 
+use crate::passwords::mailed_link;
 use crate::portal::Portal;
 use crate::{PASSWORD, Scene};
 
@@ -100,6 +101,32 @@ pub async fn invited_user(scene: &Scene, link: &str) -> Result<Portal> {
     }
     portal.picture("denied").await?;
     Ok(portal)
+}
+
+/// An administrator has him choose another password; the link is in his mail alone.
+pub async fn password_link(scene: &Scene, invited: &Portal) -> Result<()> {
+    let Scene {
+        run,
+        system,
+        words,
+        portal,
+        ..
+    } = scene;
+    // Once his first sign-in has reached the list.
+    let row = "tr:has([aria-label*='Bob'])";
+    let button = words.say("reset_password");
+    portal.open_until("/users", row, &button).await?;
+    portal.follow(&format!("{row} form button")).await?;
+    portal.at("/users").await?;
+    portal.says(".notice", &words.say("done_reset")).await?;
+    let subject = run.text("Set a new password", "Définissez un nouveau mot de passe");
+    let link = mailed_link(system, EMAIL, subject).await?;
+    invited.open(&link).await?;
+    invited.says("h1", &words.say("link_reset")).await?;
+    invited.set_password(HIS_PASSWORD).await?;
+    invited.at("/sign-in").await?;
+    invited.sign_in(EMAIL, HIS_PASSWORD).await?;
+    invited.at("/account").await
 }
 
 /// Logs on his row, all in words; and that they were read is in the logs of both.

@@ -121,6 +121,7 @@ async fn journey(run: Run) -> Result<()> {
     let link = administration::add_user(&scene).await?;
     administration::licence(&scene).await?;
     let invited = administration::invited_user(&scene, &link).await?;
+    administration::password_link(&scene, &invited).await?;
     sign_in::code_of_another(&scene, &invited).await?;
     administration::logs(&scene, &invited).await?;
     administration::other_pages(&scene).await?;

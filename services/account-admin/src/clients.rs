@@ -9,7 +9,8 @@ use sallyport_chassis::{Caller, Clock, Refusal, Secret};
 use sallyport_proto::identity::v1::projection_service_client::ProjectionServiceClient;
 use sallyport_proto::identity::v1::sign_in_service_client::SignInServiceClient;
 use sallyport_proto::identity::v1::{
-    GetSessionRequest, InviteUserRequest, PutUserRequest, Session, UserProjection,
+    GetSessionRequest, InviteUserRequest, PutUserRequest, Session, StartPasswordResetRequest,
+    UserProjection,
 };
 use tonic::Status;
 use uuid::Uuid;
@@ -107,12 +108,25 @@ impl Identity {
         match self.projection.clone().invite_user(request).await {
             Ok(answer) => Ok(Secret::new(answer.into_inner().link_token)),
             // Our row says "invited" until the event of the new password has come.
-            Err(status) if has_password(&status) => Ok(Secret::default()),
+            Err(status) if is(&status, "user.has_password") => Ok(Secret::default()),
+            Err(status) => Err(Box::new(status)),
+        }
+    }
+
+    /// Has identity mail a user a link that sets another password. A user who can have none any
+    /// more, since it was asked for, gets none.
+    pub async fn start_password_reset(&self, user_id: Uuid) -> Result<(), Box<Status>> {
+        let request = StartPasswordResetRequest {
+            user_id: user_id.to_string(),
+        };
+        match self.projection.clone().start_password_reset(request).await {
+            Ok(_) => Ok(()),
+            Err(status) if is(&status, "user.not_active") => Ok(()),
             Err(status) => Err(Box::new(status)),
         }
     }
 }
 
-fn has_password(status: &Status) -> bool {
-    Refusal::from_status(status).is_some_and(|refusal| refusal.reason == "user.has_password")
+fn is(status: &Status, reason: &str) -> bool {
+    Refusal::from_status(status).is_some_and(|refusal| refusal.reason == reason)
 }

@@ -32,7 +32,10 @@ pub use grpc::callers;
 pub use process::serve;
 
 use app::App;
-use app::tell_identity::{INVITATION, PROJECTION, deliver_invitations, deliver_projections};
+use app::tell_identity::{
+    INVITATION, PASSWORD_RESET, PROJECTION, deliver_invitations, deliver_password_resets,
+    deliver_projections,
+};
 use clients::Identity;
 
 /// The schema (PostgreSQL) or file (SQLite) of this service.
@@ -81,6 +84,7 @@ pub async fn run(config: Config, wiring: Wiring, stop: CancellationToken) -> Res
         clock: clock.clone(),
         settings: config.account_admin,
         projections_owed: Arc::new(Notify::new()),
+        resets_owed: Arc::new(Notify::new()),
     };
     let server = GrpcServer {
         listener: wiring.listener,
@@ -93,6 +97,7 @@ pub async fn run(config: Config, wiring: Wiring, stop: CancellationToken) -> Res
     let relay = |topic, wake| Relay::new(database.clone(), topic, clock.clone(), wake);
     let projections = relay(PROJECTION, app.projections_owed.clone());
     let invitations = relay(INVITATION, Arc::new(Notify::new()));
+    let resets = relay(PASSWORD_RESET, app.resets_owed.clone());
 
     let mut tasks = Supervisor::new(stop.clone());
     tasks.spawn("gRPC", server.serve(stop.clone()));
@@ -100,6 +105,15 @@ pub async fn run(config: Config, wiring: Wiring, stop: CancellationToken) -> Res
     tasks.spawn("projections", async move {
         projections
             .run(its_stop, |rows| deliver_projections(its_app.clone(), rows))
+            .await;
+        Ok(())
+    });
+    let (its_app, its_stop) = (app.clone(), stop.clone());
+    tasks.spawn("password resets", async move {
+        resets
+            .run(its_stop, |rows| {
+                deliver_password_resets(its_app.clone(), rows)
+            })
             .await;
         Ok(())
     });

@@ -8,6 +8,7 @@ pub mod list_events;
 pub mod organisations;
 pub mod profile;
 pub mod session;
+pub mod start_password_reset;
 pub mod tell_identity;
 pub mod users;
 pub mod verify_chain;
@@ -41,6 +42,8 @@ pub struct App {
     pub settings: Settings,
     /// Wakes the relay of projections after a commit.
     pub projections_owed: Arc<Notify>,
+    /// Wakes the relay of password resets.
+    pub resets_owed: Arc<Notify>,
 }
 
 /// Why a use case gave no answer.

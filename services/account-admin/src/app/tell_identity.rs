@@ -18,6 +18,8 @@ use crate::store::{Transaction, people};
 pub const PROJECTION: &str = "projection";
 /// Topic of users whose invitation is owed.
 pub const INVITATION: &str = "invitation";
+/// Topic of users who are owed a link that sets another password.
+pub const PASSWORD_RESET: &str = "password_reset";
 
 /// Owes identity the user's projection, in the transaction that changes him.
 pub async fn owe_projection(
@@ -53,6 +55,17 @@ pub async fn owe_invitation(
         due,
     )
     .await
+}
+
+/// Owes the user a link that sets another password, in the transaction that logs it.
+pub async fn owe_password_reset(
+    app: &App,
+    transaction: &Transaction,
+    user_id: Uuid,
+) -> Result<(), StoreError> {
+    let (id, now) = (new_id(&*app.clock), app.clock.now_ms());
+    let payload = user_id.as_bytes().to_vec();
+    outbox::put(transaction, id, PASSWORD_RESET, payload, now).await
 }
 
 /// Tells identity what the user is now.
@@ -108,6 +121,17 @@ pub async fn deliver_invitations(app: App, rows: Vec<Row>) -> Result<(), Error> 
         if user.is_some_and(|user| user.invited_at.is_none()) {
             invite(&app, user_id).await?;
         }
+    }
+    Ok(())
+}
+
+/// Delivers resets that administrators started; one a user, however often it was asked for.
+pub async fn deliver_password_resets(app: App, rows: Vec<Row>) -> Result<(), Error> {
+    for user_id in users(&rows)? {
+        app.identity
+            .start_password_reset(user_id)
+            .await
+            .map_err(Error::Identity)?;
     }
     Ok(())
 }

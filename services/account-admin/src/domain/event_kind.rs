@@ -9,6 +9,8 @@ pub const ORGANISATION_CREATED: &str = "organisation_created";
 pub const USER_CREATED: &str = "user_created";
 /// Profile changed.
 pub const USER_UPDATED: &str = "user_updated";
+/// An administrator had a link mailed that sets another password.
+pub const PASSWORD_RESET_STARTED: &str = "password_reset_started";
 /// Seat given.
 pub const LICENCE_ASSIGNED: &str = "licence_assigned";
 /// Seat taken back.

@@ -131,6 +131,10 @@ pub const RULES: &[(&str, Rule)] = &[
     (rpc::LIST_USERS, Rule::Needs(Permission::UserManagement)),
     (rpc::GET_USER, Rule::Needs(Permission::UserManagement)),
     (rpc::ADD_USER, Rule::Needs(Permission::UserManagement)),
+    (
+        rpc::START_PASSWORD_RESET,
+        Rule::Needs(Permission::UserManagement),
+    ),
     (rpc::LIST_PLANS, Rule::Needs(Permission::UserManagement)),
     (rpc::ASSIGN_LICENCE, Rule::Needs(Permission::UserManagement)),
     (rpc::LIST_DOMAINS, Rule::Needs(Permission::DomainManagement)),
@@ -160,6 +164,7 @@ pub mod rpc {
     pub const LIST_USERS: &str = path!("UserService", "ListUsers");
     pub const GET_USER: &str = path!("UserService", "GetUser");
     pub const ADD_USER: &str = path!("UserService", "AddUser");
+    pub const START_PASSWORD_RESET: &str = path!("UserService", "StartPasswordReset");
     pub const LIST_PLANS: &str = path!("LicenceService", "ListPlans");
     pub const ASSIGN_LICENCE: &str = path!("LicenceService", "AssignLicence");
     pub const LIST_DOMAINS: &str = path!("DomainService", "ListDomains");

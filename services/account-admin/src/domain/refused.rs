@@ -15,6 +15,8 @@ pub enum Refused {
     PermissionDenied,
     /// No such user, or not in the caller's organisation.
     UserNotFound,
+    /// The user has no password to reset: invited, or disabled.
+    UserNotActive,
     /// No such plan, or not the organisation's.
     PlanNotFound,
     /// No such organisation.

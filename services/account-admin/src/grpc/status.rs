@@ -44,6 +44,7 @@ fn refuse(refused: Refused) -> Refusal {
         Refused::StepUpRequired => Refusal::new(Code::FailedPrecondition, "step_up_required"),
         Refused::PermissionDenied => Refusal::new(Code::PermissionDenied, "permission.denied"),
         Refused::UserNotFound => Refusal::new(Code::NotFound, "user.not_found"),
+        Refused::UserNotActive => Refusal::new(Code::FailedPrecondition, "user.not_active"),
         Refused::PlanNotFound => Refusal::new(Code::NotFound, "plan.not_found"),
         Refused::OrganisationNotFound => Refusal::new(Code::NotFound, "organisation.not_found"),
         Refused::Fields(faults) => {

@@ -6,7 +6,7 @@ use tonic::{Request, Response, Status};
 use super::status::{caller, status};
 use super::{held_licence, stamp};
 use crate::app::users::UserView;
-use crate::app::{App, add_user, users};
+use crate::app::{App, add_user, start_password_reset, users};
 use crate::domain::permission::rpc;
 
 pub struct Users(pub App);
@@ -85,6 +85,25 @@ impl pb::user_service_server::UserService for Users {
             user: Some(encode(user)),
             link_token: link.expose().to_owned(),
         }))
+    }
+
+    #[tracing::instrument(skip_all)]
+    async fn start_password_reset(
+        &self,
+        request: Request<pb::StartPasswordResetRequest>,
+    ) -> Result<Response<pb::StartPasswordResetResponse>, Status> {
+        let who = self
+            .0
+            .enter(rpc::START_PASSWORD_RESET, &caller(&request)?)
+            .await
+            .map_err(status)?;
+        let user_id = request.into_inner().user_id;
+        let started = start_password_reset::start(&self.0, &who, &user_id).await;
+        self.0
+            .audit(&who, &user_id, started)
+            .await
+            .map_err(status)?;
+        Ok(Response::new(pb::StartPasswordResetResponse {}))
     }
 }
 

@@ -24,6 +24,8 @@ pub struct State {
     pub puts: HashMap<String, Vec<u64>>,
     /// To whom invitations were mailed, by idempotency key.
     pub mails: HashMap<String, String>,
+    /// Who was mailed a link that sets another password.
+    pub resets: Vec<String>,
     /// Who has set a password.
     pub with_password: HashSet<String>,
     pub session_questions: u32,
@@ -64,6 +66,7 @@ impl FakeIdentity {
                     (leak("SignInService/GetSession"), Access::Bearer),
                     (leak("ProjectionService/PutUser"), ours),
                     (leak("ProjectionService/InviteUser"), ours),
+                    (leak("ProjectionService/StartPasswordReset"), ours),
                 ],
             ),
             routes: Routes::new(pb::sign_in_service_server::SignInServiceServer::new(
@@ -134,6 +137,15 @@ impl pb::projection_service_server::ProjectionService for FakeIdentity {
             stored.version
         });
         Ok(Response::new(pb::PutUserResponse { version }))
+    }
+
+    async fn start_password_reset(
+        &self,
+        request: Request<pb::StartPasswordResetRequest>,
+    ) -> Result<Response<pb::StartPasswordResetResponse>, Status> {
+        let user_id = request.into_inner().user_id;
+        self.change(|state| state.resets.push(user_id));
+        Ok(Response::new(pb::StartPasswordResetResponse {}))
     }
 
     async fn invite_user(

@@ -27,6 +27,9 @@ async fn administration(world: &World, token: &str, org: &Org) -> Vec<(&'static 
     let get = pb::GetUserRequest {
         user_id: org.admin.clone(),
     };
+    let reset = pb::StartPasswordResetRequest {
+        user_id: org.admin.clone(),
+    };
     let assign = pb::AssignLicenceRequest {
         user_id: org.admin.clone(),
         plan_id: String::new(),
@@ -43,6 +46,10 @@ async fn administration(world: &World, token: &str, org: &Org) -> Vec<(&'static 
             ),
         ),
         ("get", error(world.users().get_user(by(token, get)).await)),
+        (
+            "reset",
+            error(world.users().start_password_reset(by(token, reset)).await),
+        ),
         (
             "add",
             error(
@@ -186,7 +193,7 @@ async fn administration_needs_its_permission(world: World) {
             && e.actor == member
             && e.client_ip == "198.51.100.4"
     });
-    assert_eq!(refused.count(), 7);
+    assert_eq!(refused.count(), 8);
     let own = world
         .events(Peer::service("gateway"))
         .list_events(by(&token, pb::ListEventsRequest::default()))
@@ -264,7 +271,7 @@ async fn administration_needs_the_second_factor_of_who_has_one(world: World) {
     let stepped = log
         .iter()
         .filter(|e| e.event.as_ref().unwrap().reason == "step_up_required");
-    assert_eq!(stepped.count(), 7);
+    assert_eq!(stepped.count(), 8);
     // A copy that is late the other way asks for nothing.
     world.identity.change(|state| {
         let session = state.sessions.get_mut(&remembered).unwrap();

@@ -22,6 +22,11 @@ async fn another_organisations_ids_are_not_found_on_every_rpc(world: World) {
     ] {
         let get = by(token, pb::GetUserRequest { user_id: id.into() });
         assert_eq!(world.users().get_user(get).await.reason(), "user.not_found");
+        let reset = by(token, pb::StartPasswordResetRequest { user_id: id.into() });
+        assert_eq!(
+            world.users().start_password_reset(reset).await.reason(),
+            "user.not_found"
+        );
         let assign = by(
             token,
             pb::AssignLicenceRequest {
@@ -111,7 +116,7 @@ async fn another_organisations_ids_are_not_found_on_every_rpc(world: World) {
         .filter_map(|e| e.event)
         .filter(|e| e.r#type == "authz_fail")
         .collect();
-    assert_eq!(refused.len(), 12);
+    assert_eq!(refused.len(), 16);
     assert!(refused.iter().all(|e| e.reason == "user.not_found"));
     assert!(refused.iter().any(|e| e.target == theirs));
     let their_log = world.log_of(&rival, &theirs).await;

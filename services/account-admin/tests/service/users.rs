@@ -4,11 +4,12 @@ use sallyport_proto::admin::v1 as pb;
 use tonic::Code;
 
 use crate::on_both;
-use crate::world::{Org, Reason, World, addition, by};
+use crate::world::{Org, Reason, World, addition, by, event};
 
 on_both!(
     an_added_user_is_invited_and_told_to_identity,
     adding_is_idempotent_by_key,
+    a_reset_is_logged_and_reaches_identity_also_after_it_was_away,
     who_cannot_be_added_is_refused_and_nothing_is_left,
     users_are_found_by_the_start_of_address_and_names,
     pages_are_complete_and_without_overlap_while_users_are_added,
@@ -172,6 +173,45 @@ async fn with_success(world: &World, org: &Org) {
         .add_user(by(&org.token, addition(org, "bo")))
         .await
         .unwrap();
+}
+
+async fn a_reset_is_logged_and_reaches_identity_also_after_it_was_away(world: World) {
+    let org = world.organisation("acme.example", 2).await;
+    let invited = world.add(&org, "bo").await;
+    let start = |user_id: &str| {
+        let user_id = user_id.to_owned();
+        let request = by(&org.token, pb::StartPasswordResetRequest { user_id });
+        let mut users = world.users();
+        async move { users.start_password_reset(request).await }
+    };
+    // Whoever has no password is invited, not reset.
+    assert_eq!(start(&invited).await.reason(), "user.not_active");
+    assert!(world.identity.state().resets.is_empty());
+    world
+        .append(vec![event(
+            &org,
+            "authn_password_change",
+            &invited,
+            world.clock_now(),
+        )])
+        .await
+        .unwrap();
+    world.identity.stop().await;
+    start(&invited).await.unwrap();
+    let log = world.log_of(&org, &invited).await;
+    let newest = log[0].event.as_ref().unwrap();
+    assert_eq!(
+        (newest.r#type.as_str(), newest.actor.as_str()),
+        ("password_reset_started", org.admin.as_str())
+    );
+    world.identity.start_again();
+    world.let_time_run();
+    world
+        .identity
+        .until("the reset arrives", |state| {
+            state.resets == [invited.clone()]
+        })
+        .await;
 }
 
 async fn users_are_found_by_the_start_of_address_and_names(world: World) {

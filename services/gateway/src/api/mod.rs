@@ -48,7 +48,7 @@ pub(crate) fn router(app: &Arc<App>) -> Router {
         .with_state(app.clone())
 }
 
-/// A JSON body of at most 64 KiB, read strictly: unknown fields are refused.
+/// A JSON body of at most 16 KiB, read strictly: unknown fields are refused.
 pub(crate) struct Body<T>(pub T);
 
 impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {

@@ -71,6 +71,7 @@ pub(crate) fn operations() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(users::list, users::add))
         .routes(routes!(users::get))
         .routes(routes!(users::assign_licence))
+        .routes(routes!(users::start_password_reset))
         .routes(routes!(users::plans))
         .routes(routes!(users::domains))
         .routes(routes!(events::own))

@@ -197,6 +197,20 @@ pub(crate) async fn assign_licence(
     Ok(StatusCode::NO_CONTENT)
 }
 
+/// Has a link mailed with which the user chooses another password
+#[utoipa::path(post, path = "/users/{user_id}/password-reset", operation_id = "startPasswordReset",
+    tag = "administration", security(("session" = [])), params(("user_id" = String, Path)),
+    responses((status = 204), Errors))]
+pub(crate) async fn start_password_reset(
+    State(app): State<Arc<App>>,
+    visitor: Visitor,
+    Path(user_id): Path<String>,
+) -> Done {
+    let ask = visitor.ask(wire::StartPasswordResetRequest { user_id });
+    app.clients.user().start_password_reset(ask).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
 #[derive(Serialize, ToSchema)]
 pub(crate) struct Plans {
     plans: Vec<Plan>,

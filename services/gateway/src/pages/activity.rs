@@ -186,6 +186,7 @@ fn name(w: Words, kind: &str) -> String {
         "domain_approved" => w.e_domain_approved(),
         "organisation_created" => w.e_organisation_created(),
         "authz_fail" => w.e_authz_fail(),
+        "password_reset_started" => w.e_password_reset_started(),
         "log_read" => w.e_log_read(),
         other => other,
     };

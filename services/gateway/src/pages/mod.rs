@@ -77,6 +77,7 @@ pub(crate) fn router(app: &Arc<App>) -> Router {
             "/users/{id}/licence",
             get(user_licence::page).post(user_licence::submit),
         )
+        .route("/users/{id}/password-reset", post(users::reset_password))
         .route("/users/{id}/logs", get(activity::of_user))
         .route("/licences", get(licences::page))
         .route("/domains", get(domains::page))

@@ -3,15 +3,16 @@
 use std::sync::Arc;
 
 use askama::Template;
-use axum::extract::{Query, State};
+use axum::extract::{Path, Query, State};
 use axum::response::Response;
 use http::StatusCode;
-use sallyport_proto::admin::v1::{ListUsersRequest, UserRow, UserState};
+use sallyport_proto::admin::v1::{ListUsersRequest, StartPasswordResetRequest, UserRow, UserState};
 use serde::Deserialize;
 
 use super::frame::{self, Frame};
-use super::{Reader, signed_in};
+use super::{Reader, redirect, signed_in};
 use crate::App;
+use crate::guard::Form;
 use crate::moment::Moment;
 use crate::problem::Problem;
 use crate::session::with_query;
@@ -69,7 +70,11 @@ pub(crate) async fn page(
         .await?
         .into_inner();
     let mut f = Frame::of(&app, &reader, reader.w.users()).wide();
-    f.notice = (asked.done == "licence").then(|| reader.w.done_licence().to_owned());
+    f.notice = match asked.done.as_str() {
+        "licence" => Some(reader.w.done_licence().to_owned()),
+        "reset" => Some(reader.w.done_reset().to_owned()),
+        _ => None,
+    };
     let search = ("search", asked.search.as_str());
     let template = UsersPage {
         next_path: match answer.next_page_token.as_str() {
@@ -92,6 +97,19 @@ pub(crate) async fn page(
         frame::show(StatusCode::OK, &template),
         &reader.cookies(),
     ))
+}
+
+/// Has a link mailed with which a user chooses another password.
+pub(crate) async fn reset_password(
+    State(app): State<Arc<App>>,
+    visitor: Visitor,
+    Path(user_id): Path<String>,
+    _posted: Form,
+) -> Result<Response, Problem> {
+    signed_in(&app, &visitor).await?;
+    let request = visitor.ask(StartPasswordResetRequest { user_id });
+    app.clients.user().start_password_reset(request).await?;
+    Ok(redirect("/users?done=reset"))
 }
 
 fn row(user: UserRow, reader: &Reader) -> Row {

@@ -77,6 +77,19 @@ pub(super) enum MailJob {
     },
 }
 
+impl MailJob {
+    /// A reset that an administrator started.
+    pub(super) fn reset_for(app: &App, email: String) -> Self {
+        Self::Reset {
+            email,
+            at: app.clock.now_ms(),
+            client_ip: String::new(),
+            user_agent: String::new(),
+            request_id: String::new(),
+        }
+    }
+}
+
 /// Puts a mail into the outbox. Call `app.outbox_wake.notify_one()` after the commit.
 pub(super) async fn put(
     txn: &impl ConnectionTrait,

@@ -154,3 +154,20 @@ pub async fn invite(
         expires_at: clock::from_ms(expires_at),
     })
 }
+
+/// Mails a user a link that sets another password; whoever has none is to be invited instead.
+#[tracing::instrument(skip_all)]
+pub async fn start_password_reset(app: &App, user_id: Uuid) -> Result<(), ProjectionRefusal> {
+    let db = app.database.connection();
+    let user = users::Entity::find_by_id(user_id)
+        .one(db)
+        .await
+        .map_err(StoreError::from)?
+        .ok_or(ProjectionRefusal::UserNotFound)?;
+    if user.status != Status::Active || passwords::find(db, user_id).await?.is_none() {
+        return Err(ProjectionRefusal::NotActive);
+    }
+    mail::put(db, app, &MailJob::reset_for(app, user.email)).await?;
+    app.outbox_wake.notify_one();
+    Ok(())
+}

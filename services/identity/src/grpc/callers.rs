@@ -104,6 +104,10 @@ const ROWS: &[(&str, Access)] = &[
         Access::Services(&["account-admin"]),
     ),
     (
+        "/sallyport.identity.v1.ProjectionService/StartPasswordReset",
+        Access::Services(&["account-admin"]),
+    ),
+    (
         "/sallyport.identity.v1.MailInboxService/ListMails",
         Access::Services(&["gateway"]),
     ),

@@ -5,8 +5,8 @@ use sallyport_chassis::{Caller, Refusal};
 use sallyport_email::EmailAddress;
 use sallyport_proto::identity::v1::projection_service_server::ProjectionService;
 use sallyport_proto::identity::v1::{
-    InviteUserRequest, InviteUserResponse, PutUserRequest, PutUserResponse, UserProjection,
-    UserStatus,
+    InviteUserRequest, InviteUserResponse, PutUserRequest, PutUserResponse,
+    StartPasswordResetRequest, StartPasswordResetResponse, UserProjection, UserStatus,
 };
 use tonic::{Request, Response, Status};
 use uuid::Uuid;
@@ -66,6 +66,15 @@ impl ProjectionService for Projection {
                 .unwrap_or_default(),
             expires_at: Some(to_proto(invited.expires_at)),
         }))
+    }
+
+    async fn start_password_reset(
+        &self,
+        request: Request<StartPasswordResetRequest>,
+    ) -> Result<Response<StartPasswordResetResponse>, Status> {
+        let user_id = id("user_id", &request.into_inner().user_id)?;
+        projection::start_password_reset(&self.app, user_id).await?;
+        Ok(Response::new(StartPasswordResetResponse {}))
     }
 }
 

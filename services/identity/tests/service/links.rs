@@ -20,6 +20,7 @@ on_both_databases!(
     a_link_is_used_once_however_many_use_it,
     a_weak_password_leaves_the_link_open,
     resets_are_limited_by_the_hour,
+    an_administrator_starts_a_reset_and_sees_no_link,
     resets_are_limited_by_the_address_that_asks,
     a_mail_that_is_tried_again_was_asked_for_once,
     mails_speak_the_users_language,
@@ -227,6 +228,24 @@ async fn resets_are_limited_by_the_hour(world: World) {
     world.advance(3_600);
     world.request_reset(&user.email).await.unwrap();
     assert_eq!(world.all_mails(&user.email).await.len(), 8);
+    world.end().await;
+}
+
+async fn an_administrator_starts_a_reset_and_sees_no_link(world: World) {
+    let user = world.user("ada").await;
+    let invited = world.invited("bo", |_| {}).await;
+    let start = |id: String| {
+        let mut projections = world.projections();
+        let request = proto::StartPasswordResetRequest { user_id: id };
+        async move { projections.start_password_reset(request).await }
+    };
+    let refused = start(invited.id.to_string()).await.unwrap_err();
+    assert_eq!(refusal(&refused).reason, "user.not_active");
+    start(user.id.to_string()).await.unwrap();
+    let link = link_of(world.mails(&user.email, 3).await.last().unwrap());
+    let seen = inspect(&world, &link).await.unwrap();
+    assert_eq!(seen.purpose(), LinkPurpose::PasswordReset);
+    world.set_by_link(&link, OTHER_PASSWORD).await.unwrap();
     world.end().await;
 }
 

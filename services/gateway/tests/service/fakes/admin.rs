@@ -143,6 +143,15 @@ impl UserService for Fakes {
         Ok(Response::new(GetUserResponse { user: Some(user) }))
     }
 
+    async fn start_password_reset(
+        &self,
+        r: Request<StartPasswordResetRequest>,
+    ) -> Answer<StartPasswordResetResponse> {
+        let user = r.get_ref().user_id.clone();
+        drop(self.take_signed_in("StartPasswordReset", &r, &user)?);
+        Ok(Response::new(StartPasswordResetResponse {}))
+    }
+
     async fn add_user(&self, r: Request<AddUserRequest>) -> Answer<AddUserResponse> {
         let key = r.get_ref().idempotency_key.clone();
         drop(self.take_signed_in("AddUser", &r, &key)?);
