@@ -257,6 +257,14 @@ impl Portal {
         self.follow("main form button.primary").await
     }
 
+    /// Sends a form, whether it is shown or not, and waits until its page is gone.
+    pub async fn send(&self, id: &str) -> Result<()> {
+        let form = self.one(&format!("#{id}")).await?;
+        let script = format!("document.getElementById('{id}').requestSubmit()");
+        self.driver().execute(script, Vec::new()).await?;
+        Ok(form.wait_until().stale().await?)
+    }
+
     /// Gives a code on the code page.
     pub async fn give_code(&self, code: &str) -> Result<()> {
         self.at("/code").await?;

@@ -187,8 +187,10 @@ impl Processes {
             .await?;
         ensure!(
             output.status.success(),
-            "{}",
-            String::from_utf8_lossy(&output.stderr)
+            "{}\naccount-admin says:\n{}\nidentity says:\n{}",
+            String::from_utf8_lossy(&output.stderr),
+            self.account_admin.log()?,
+            self.identity.log()?
         );
         let made: serde_json::Value = serde_json::from_slice(&output.stdout)?;
         let link = made[0]["link"].as_str().context("no link")?;
