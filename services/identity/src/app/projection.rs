@@ -43,6 +43,15 @@ pub async fn put_user(
     caller: &Caller,
     user: users::Model,
 ) -> Result<i64, ProjectionRefusal> {
+    match store(app, caller, user.clone()).await {
+        // It may be his own, stored by another call at the same instant: PostgreSQL meets whichever
+        // unique index is first. That call has committed, so the second look tells.
+        Err(ProjectionRefusal::EmailTaken) => store(app, caller, user).await,
+        stored => stored,
+    }
+}
+
+async fn store(app: &App, caller: &Caller, user: users::Model) -> Result<i64, ProjectionRefusal> {
     let txn = app.database.begin().await?;
     let before = users::lock(&txn, user.id).await?;
     let newer = Expr::col((users::Entity, Column::Version)).lt(user.version);

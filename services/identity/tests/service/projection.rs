@@ -5,6 +5,7 @@ use sallyport_proto::identity::v1 as proto;
 use sallyport_proto::identity::v1::UserStatus;
 use sallyport_proto::identity::v1::mail_inbox_service_client::MailInboxServiceClient;
 use sallyport_proto::identity::v1::projection_service_client::ProjectionServiceClient;
+use tokio::task::JoinSet;
 use tonic::Code;
 
 use crate::on_both_databases;
@@ -12,12 +13,34 @@ use crate::world::{World, link_of, reason, refusal};
 
 on_both_databases!(
     only_a_newer_version_is_stored,
+    a_new_user_told_by_many_calls_at_once_is_stored_by_all,
     an_email_leads_to_one_user_and_is_free_when_he_is_gone,
     another_mailbox_ends_the_links_of_the_first,
     malformed_projections_are_refused_by_field,
     invitations_need_an_active_user_and_a_key,
     only_the_named_services_may_call,
 );
+
+async fn a_new_user_told_by_many_calls_at_once_is_stored_by_all(world: World) {
+    let template = world.invited("ada", |_| {}).await.projection;
+    for round in 0..10 {
+        let mut calls = JoinSet::new();
+        let user = proto::UserProjection {
+            user_id: uuid::Uuid::now_v7().to_string(),
+            email: format!("bo{round}@example.com"),
+            ..template.clone()
+        };
+        for _ in 0..8 {
+            let (mut projections, user) = (world.projections(), user.clone());
+            let request = proto::PutUserRequest { user: Some(user) };
+            calls.spawn(async move { projections.put_user(request).await });
+        }
+        for answer in calls.join_all().await {
+            assert_eq!(answer.unwrap().into_inner().version, user.version);
+        }
+    }
+    world.end().await;
+}
 
 async fn only_a_newer_version_is_stored(world: World) {
     let mut user = world.user("ada").await;
