@@ -46,7 +46,7 @@ impl From<HashError> for LinkRefusal {
 pub struct Inspected {
     /// The link.
     pub link: links::Model,
-    /// Whose password it sets.
+    /// Whose it is.
     pub user: users::Model,
 }
 
@@ -104,6 +104,11 @@ pub async fn set_password(
     chosen: &Secret,
 ) -> Result<String, LinkRefusal> {
     let Inspected { link, user } = inspect(app, link_token).await?;
+    let by = match link.purpose {
+        Purpose::Invitation => "invitation",
+        Purpose::Reset => "reset",
+        Purpose::Enrolment => return Err(LinkRefusal::Invalid),
+    };
     let chosen = Password::read(chosen.expose()).ok_or(LinkRefusal::Weak(Weakness::TooLong))?;
     let new = match password::make_new(app, &user, chosen).await? {
         Ok(new) => new,
@@ -123,10 +128,6 @@ pub async fn set_password(
     passwords::put(&txn, user.id, new, now).await?;
     session::end_all(&txn, app, caller, &user).await?;
     guesses::clear(&txn, app, &user).await?;
-    let by = match link.purpose {
-        Purpose::Invitation => "invitation",
-        Purpose::Reset => "reset",
-    };
     password::changed(&txn, app, caller, &user, by).await?;
     txn.commit().await.map_err(StoreError::from)?;
     app.outbox_wake.notify_one();

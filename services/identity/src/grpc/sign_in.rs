@@ -112,6 +112,7 @@ fn stage(stage: Stage) -> SessionStage {
 }
 
 fn encode(context: SessionContext) -> Session {
+    let may_enrol = context.enrols_anew();
     let SessionContext {
         session,
         user,
@@ -132,6 +133,7 @@ fn encode(context: SessionContext) -> Session {
         email: user.email,
         locale: user.locale,
         second_factor_active,
+        may_enrol,
     }
 }
 

@@ -22,7 +22,7 @@ pub struct Model {
     pub failures: i32,
     /// No attempt is taken before.
     pub locked_until_at: Option<i64>,
-    /// The factor is gone since: only a recovery code gets in, and a number must be enrolled anew.
+    /// The factor is gone since: a recovery code gets in, and a number must be enrolled anew.
     pub disabled_at: Option<i64>,
     /// When the number was last changed (rule 41).
     pub number_changed_at: Option<i64>,
@@ -43,6 +43,11 @@ impl Model {
     /// there the longest lock holds on.
     pub fn is_spent(&self) -> bool {
         self.active && self.failures >= DISABLED_AT as i32
+    }
+
+    /// Whether sign-in asks for a factor that no longer works.
+    pub fn is_disabled(&self) -> bool {
+        self.active && self.disabled_at.is_some()
     }
 }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 use futures::{Stream, StreamExt};
 use sallyport_chassis::channel::Outgoing;
 use sallyport_chassis::listener::Listener;
-use sallyport_chassis::{Clock, Peer, Refusal, clock};
+use sallyport_chassis::{Clock, IdempotencyKey, Peer, Refusal, clock};
 use sallyport_proto::otp::v1 as proto;
 use sallyport_proto::otp::v1::challenge_service_server::{
     ChallengeService, ChallengeServiceServer,
@@ -113,6 +113,15 @@ impl FakeOtp {
 
     pub fn fail_next(&self, faults: &[Fault]) {
         self.inner().faults.extend(faults);
+    }
+
+    /// As if its store were restored from a copy that was made before any code was used.
+    pub fn forget_uses(&self) {
+        let mut inner = self.inner();
+        inner.answers.clear();
+        for made in inner.made.values_mut() {
+            made.used = false;
+        }
     }
 
     /// Cancelling has no effect from now on, as if the calls were lost.
@@ -287,9 +296,7 @@ impl ChallengeService for FakeOtp {
         let request = request.into_inner();
         let now_ms = self.clock.now_ms();
         let mut inner = self.inner();
-        if request.idempotency_key.is_empty() {
-            return Err(Refusal::field("idempotency_key", "idempotency.required").into());
-        }
+        IdempotencyKey::parse(request.idempotency_key.as_str())?;
         let body = request.encode_to_vec();
         if let Some((known, id)) = inner.by_key.get(&request.idempotency_key) {
             if *known != body {

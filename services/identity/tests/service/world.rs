@@ -36,8 +36,8 @@ pub struct World {
     dialler: Dialler,
     stop: CancellationToken,
     running: JoinHandle<anyhow::Result<()>>,
-    pub folder: tempfile::TempDir,
-    _postgres: Option<TestDatabase>,
+    pub folder: Arc<tempfile::TempDir>,
+    _postgres: Option<Arc<TestDatabase>>,
 }
 
 #[derive(Clone)]
@@ -85,8 +85,24 @@ impl World {
             dialler,
             stop,
             running,
-            folder,
-            _postgres: postgres,
+            folder: Arc::new(folder),
+            _postgres: postgres.map(Arc::new),
+        }
+    }
+
+    /// Another process of the service, over the same store; its keys are read now.
+    pub fn beside(&self) -> Self {
+        let (dialler, stop, running) = serve(&self.config, &self.clock, &self.log);
+        Self {
+            clock: self.clock.clone(),
+            log: self.log.clone(),
+            database: self.database.clone(),
+            config: self.config.clone(),
+            dialler,
+            stop,
+            running,
+            folder: self.folder.clone(),
+            _postgres: self._postgres.clone(),
         }
     }
 

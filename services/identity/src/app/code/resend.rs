@@ -5,7 +5,7 @@ use sallyport_sql::StoreError;
 
 use super::open::send_key;
 use super::refusal::CodeRefusal;
-use super::{LiveChallenge, open_to_attempts, otp};
+use super::{LiveChallenge, note_unsent, otp, require_open};
 use crate::app::App;
 use crate::app::events::{self, EventDraft};
 use crate::app::session::authenticate;
@@ -26,7 +26,7 @@ pub async fn resend_code(
     let db = app.database.connection();
     if let Some(row) = second_steps::find(db, user.id).await? {
         let enrolling = challenge.purpose == Purpose::Enrolment;
-        open_to_attempts(&row, enrolling, app.clock.now())?;
+        require_open(app, caller, user, &row, enrolling).await?;
     }
     let trusted = if challenge.purpose.binds() {
         pending_enrolments::live(db, user.id, app.clock.now_ms())
@@ -37,7 +37,13 @@ pub async fn resend_code(
     } else {
         true
     };
-    let live = otp::resend(app, caller, user, &challenge, key, trusted).await?;
+    let live = match otp::resend(app, caller, user, &challenge, key, trusted).await {
+        Ok(live) => live,
+        Err(refusal) => {
+            note_unsent(app, caller, user, &refusal).await;
+            return Err(refusal);
+        }
+    };
     let event = EventDraft::of(caller, user, "code_resent")
         .with("purpose", challenge.purpose.word())
         .with("number_ending", challenge.number.last_two());
