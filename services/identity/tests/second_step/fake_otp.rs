@@ -42,6 +42,8 @@ struct Made {
     code: String,
     expires_at_ms: i64,
     resend_at_ms: i64,
+    /// The key of the last resend, which repeated makes no other message.
+    resent_as: String,
     sends_left: u32,
     tries_left: u32,
     used: bool,
@@ -314,6 +316,7 @@ impl ChallengeService for FakeOtp {
             code: code.clone(),
             expires_at_ms: now_ms + 600_000,
             resend_at_ms: now_ms + 60_000,
+            resent_as: String::new(),
             sends_left: 2,
             tries_left: inner.tries,
             used: false,
@@ -370,6 +373,11 @@ impl ChallengeService for FakeOtp {
         let now_ms = self.clock.now_ms();
         let mut inner = self.inner();
         let made = inner.find(&request.challenge_id, request.binding.as_ref())?;
+        if made.resent_as == request.idempotency_key {
+            return Ok(Response::new(proto::ResendChallengeResponse {
+                challenge: Some(described(&request.challenge_id, made)),
+            }));
+        }
         if now_ms < made.resend_at_ms {
             let wait = Duration::from_millis((made.resend_at_ms - now_ms) as u64);
             return Err(
@@ -383,6 +391,7 @@ impl ChallengeService for FakeOtp {
         }
         made.sends_left -= 1;
         made.resend_at_ms = now_ms + 60_000;
+        made.resent_as.clone_from(&request.idempotency_key);
         let sms = Sms {
             to: made.binding.number.clone(),
             code: made.code.clone(),
