@@ -71,4 +71,5 @@ dist: ## One stripped binary of the all-in-one under dist/
 clean: ## Stop the local stack and remove what was built and stored
 	@$(LOCAL)/stack.sh purge
 	cargo clean
-	rm -rf dist data
+	rm -rf dist data proto/node_modules tests/foreign-smsc/node_modules tests/browser/axe/node_modules \
+		tests/clients/typescript/node_modules tests/clients/typescript/dist

@@ -52,7 +52,7 @@ wait_for() { # WHAT SECONDS COMMAND…
 }
 port_open() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
 
-spawn() { # NAME COMMAND…: in the background, its own session, log and pid kept
+spawn() { # NAME COMMAND…: in the background, its own session and group, log and pid kept
     local name=$1
     shift
     alive "$name" && return
@@ -64,9 +64,11 @@ stop() { # NAME SECONDS
     if alive "$1"; then
         local pid _ left=$(($2 * 10))
         read -r pid _ <"$root/run/$1.pid"
+        # The leader is asked, and ends the others of its group in order. Whoever is left then is
+        # killed, not the leader alone: RabbitMQ's is a shell, and the broker its child.
         kill -TERM "$pid" 2>/dev/null || true
-        while kill -0 "$pid" 2>/dev/null && ((left-- > 0)); do sleep 0.1; done
-        kill -KILL "$pid" 2>/dev/null || true
+        while kill -0 -- "-$pid" 2>/dev/null && ((left-- > 0)); do sleep 0.1; done
+        kill -KILL -- "-$pid" 2>/dev/null || true
     fi
     rm -f "$root/run/$1.pid"
 }

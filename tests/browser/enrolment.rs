@@ -102,6 +102,10 @@ pub async fn number_without_country(scene: &Scene) -> Result<()> {
         TYPED,
         "what was typed survives"
     );
+    assert!(
+        !portal.ticked("two_factor").await?,
+        "the box stays unticked"
+    );
     portal.picture("country-required").await?;
     portal.open("/account").await?;
     assert_ne!(

@@ -94,6 +94,18 @@ async fn journey_on_real_servers_with_script() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn journey_on_real_servers_without_script() -> Result<()> {
+    journey(Run {
+        kind: Kind::Real,
+        javascript: false,
+        french: false,
+        phone: false,
+        shots: "real-en-plain",
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn keyboard_alone() -> Result<()> {
     let scene = Scene::start(Run {
         kind: Kind::Embedded,
@@ -107,29 +119,60 @@ async fn keyboard_alone() -> Result<()> {
     scene.system.stop().await
 }
 
+/// Every part in its order, and under its name: a failure tells where it happened.
 async fn journey(run: Run) -> Result<()> {
-    let scene = Scene::start(run).await?;
-    enrolment::first_password(&scene).await?;
-    enrolment::number_without_country(&scene).await?;
-    enrolment::enrol(&scene).await?;
-    sign_in::with_code(&scene).await?;
-    let used = sign_in::code_given_too_late(&scene).await?;
-    let recovery_codes = enrolment::off_and_on_again(&scene, &used).await?;
-    sign_in::wrong_codes(&scene).await?;
-    sign_in::recovery_code(&scene, &recovery_codes[0]).await?;
+    let scene = Scene::start(run).await.context("start")?;
+    enrolment::first_password(&scene)
+        .await
+        .context("first password")?;
+    enrolment::number_without_country(&scene)
+        .await
+        .context("number without country")?;
+    enrolment::enrol(&scene).await.context("enrolment")?;
+    sign_in::with_code(&scene)
+        .await
+        .context("sign-in with a code")?;
+    let used = sign_in::code_given_too_late(&scene)
+        .await
+        .context("code given too late")?;
+    let recovery_codes = enrolment::off_and_on_again(&scene, &used)
+        .await
+        .context("2FA off and on again")?;
+    sign_in::wrong_codes(&scene).await.context("wrong codes")?;
+    sign_in::recovery_code(&scene, &recovery_codes[0])
+        .await
+        .context("recovery code")?;
     // A number gets ten messages a day.
     scene.system.clock.advance(jiff::Span::new().hours(25));
-    let link = administration::add_user(&scene).await?;
-    administration::licence(&scene).await?;
-    let invited = administration::invited_user(&scene, &link).await?;
-    administration::password_link(&scene, &invited).await?;
-    sign_in::code_of_another(&scene, &invited).await?;
-    administration::logs(&scene, &invited).await?;
-    administration::other_pages(&scene).await?;
-    passwords::reset(&scene).await?;
-    passwords::change(&scene).await?;
-    enrol_anew::by_mailed_link(&scene).await?;
-    scene.system.stop().await
+    let link = administration::add_user(&scene)
+        .await
+        .context("adding a user")?;
+    administration::licence(&scene).await.context("licence")?;
+    let invited = administration::invited_user(&scene, &link)
+        .await
+        .context("invited user")?;
+    administration::password_link(&scene, &invited)
+        .await
+        .context("password link by an administrator")?;
+    sign_in::code_of_another(&scene, &invited)
+        .await
+        .context("code of another")?;
+    administration::logs(&scene, &invited)
+        .await
+        .context("logs")?;
+    administration::other_pages(&scene)
+        .await
+        .context("other pages")?;
+    passwords::reset(&scene)
+        .await
+        .context("forgotten password")?;
+    passwords::change(&scene)
+        .await
+        .context("changed password")?;
+    enrol_anew::by_mailed_link(&scene)
+        .await
+        .context("enrolled anew by a mailed link")?;
+    scene.system.stop().await.context("stop")
 }
 
 /// What every part of the journey has at hand.

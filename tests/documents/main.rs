@@ -1,7 +1,10 @@
-//! What the documents name is there: tests, files, and verbs of the Makefile. Each check tells all
-//! that it misses at once, with document and line.
+//! What the documents name is there: tests, files, verbs of the Makefile, and each RPC has its row.
+//! Each check tells all that it misses at once, with document and line.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod api;
+mod named;
+
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
@@ -28,6 +31,8 @@ struct Piece {
     document: PathBuf,
     line: usize,
     said: Said,
+    /// Its clause says that there is no test: what it names is yet to be written.
+    untested: bool,
 }
 
 impl Piece {
@@ -48,11 +53,11 @@ fn root() -> Result<PathBuf> {
     Ok(manifest.parent().context("no folder above")?.to_owned())
 }
 
-/// Every document at the root and in docs/, read.
+/// Every document at the root and in docs/ and its pages of decisions, read.
 fn documents() -> Result<Vec<Piece>> {
     let root = root()?;
     let mut pieces = Vec::new();
-    for folder in ["", "docs"] {
+    for folder in ["", "docs", "docs/adr"] {
         for path in entries(&root.join(folder))? {
             if path.extension().is_some_and(|ending| ending == "md") {
                 let document = path.strip_prefix(&root)?.to_owned();
@@ -67,11 +72,12 @@ fn documents() -> Result<Vec<Piece>> {
 fn read(document: &Path, text: &str, pieces: &mut Vec<Piece>) {
     let mut in_block = false;
     for (index, line) in text.lines().enumerate() {
-        let mut put = |said| {
+        let mut put = |said, untested| {
             pieces.push(Piece {
                 document: document.to_owned(),
                 line: index + 1,
                 said,
+                untested,
             });
         };
         if line.trim_start().starts_with("```") {
@@ -79,119 +85,58 @@ fn read(document: &Path, text: &str, pieces: &mut Vec<Piece>) {
             continue;
         }
         if in_block {
-            put(Said::Block(line.trim().to_owned()));
+            put(Said::Block(line.trim().to_owned()), false);
             continue;
         }
         if line.matches('`').count() % 2 == 1 {
-            put(Said::Unclosed);
+            put(Said::Unclosed, false);
         }
-        for code in line.split('`').skip(1).step_by(2) {
-            put(Said::Code(code.to_owned()));
+        for (code, untested) in codes(line) {
+            put(Said::Code(code.to_owned()), untested);
         }
         for rest in line.split("](").skip(1) {
             if let Some((target, _)) = rest.split_once(')') {
-                put(Said::Link(target.to_owned()));
+                put(Said::Link(target.to_owned()), false);
             }
         }
     }
 }
 
-#[test]
-fn every_test_that_is_named_exists() -> Result<()> {
-    let packages = packages()?;
-    let mut known: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-    let (mut named, mut misses) = (0, Vec::new());
-    for piece in documents()? {
-        let Some((id, name)) = piece.code().and_then(test) else {
+/// The code spans of a line, each with whether its clause says that there is no test. A clause ends
+/// with a semicolon, with its cell, and where its cell breaks the line.
+fn codes(line: &str) -> Vec<(&str, bool)> {
+    let mut clauses = vec![String::new()];
+    let mut codes = Vec::new();
+    for (index, part) in line.split('`').enumerate() {
+        if index % 2 == 1 {
+            codes.push((part, clauses.len() - 1));
             continue;
-        };
-        named += 1;
-        if !known.contains_key(id) {
-            let functions = functions(&packages, id)
-                .with_context(|| piece.miss(&format!("{id} cannot be read")))?;
-            known.insert(id.to_owned(), functions);
         }
-        if !known[id].contains(name) {
-            misses.push(piece.miss(&format!("no test {name} in {id}")));
+        let prose = part.replace("<br>", ";");
+        let mut ends = prose.split([';', '|']);
+        if let (Some(last), Some(rest)) = (clauses.last_mut(), ends.next()) {
+            last.push_str(rest);
         }
+        clauses.extend(ends.map(str::to_owned));
     }
-    ensure!(named > 0, "no document names a test");
-    assert!(misses.is_empty(), "{}", misses.join("\n"));
-    Ok(())
+    let untested = |clause: usize| clauses[clause].contains("no test");
+    codes
+        .into_iter()
+        .map(|(code, clause)| (code, untested(clause)))
+        .collect()
 }
 
-/// A test as documents write it, `package name` or `package::binary name`: the form of nextest, with
-/// `package::bin/program name` for tests beside a program. Names of tests are sentences, so there is
-/// an underscore in each.
-fn test(code: &str) -> Option<(&str, &str)> {
-    let (id, name) = code.split_once(' ')?;
-    let plain = |text: &str, more: &str| {
-        text.starts_with(|c: char| c.is_ascii_lowercase())
-            && text
-                .chars()
-                .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || more.contains(c))
-    };
-    (plain(id, "-_:/") && plain(name, "_") && name.contains('_')).then_some((id, name))
-}
-
-/// The workspace's packages and their folders.
-fn packages() -> Result<BTreeMap<String, PathBuf>> {
-    let root = root()?;
-    let mut folders = vec![root.join("tests")];
-    for group in ["services", "crates"] {
-        folders.extend(entries(&root.join(group))?);
-    }
-    let mut packages = BTreeMap::new();
-    for folder in folders {
-        let manifest = folder.join("Cargo.toml");
-        let text = std::fs::read_to_string(&manifest)
-            .with_context(|| format!("{}", manifest.display()))?;
-        let name = text
-            .lines()
-            .find_map(|line| line.strip_prefix("name = \"")?.strip_suffix('"'))
-            .with_context(|| format!("{} has no name", manifest.display()))?;
-        packages.insert(name.to_owned(), folder);
-    }
-    Ok(packages)
-}
-
-/// The functions of a binary of tests; none where there is no such binary.
-fn functions(packages: &BTreeMap<String, PathBuf>, id: &str) -> Result<BTreeSet<String>> {
-    let (package, binary) = match id.split_once("::") {
-        Some((package, binary)) if !binary.starts_with("bin/") => (package, Some(binary)),
-        Some((package, _)) => (package, None),
-        None => (id, None),
-    };
-    let Some(folder) = packages.get(package) else {
-        return Ok(BTreeSet::new());
-    };
-    let places = match binary {
-        None => vec![folder.join("src")],
-        // The package of the journeys is the folder tests/ itself.
-        Some(binary) => vec![
-            folder.join("tests").join(format!("{binary}.rs")),
-            folder.join("tests").join(binary),
-            folder.join(binary),
-        ],
-    };
-    let mut functions = BTreeSet::new();
-    for place in places.iter().filter(|place| place.exists()) {
-        for source in sources(place)? {
-            let text = std::fs::read_to_string(source)?;
-            let code = text
-                .lines()
-                .filter(|line| !line.trim_start().starts_with("//"));
-            functions.extend(code.filter_map(function).map(str::to_owned));
-        }
-    }
-    Ok(functions)
-}
-
-/// The name of the function that the line begins.
-fn function(line: &str) -> Option<&str> {
-    let (before, after) = line.split_once("fn ")?;
-    let end = after.find(['(', '<'])?;
-    (before.is_empty() || before.ends_with(' ')).then_some(&after[..end])
+#[test]
+fn a_clause_says_whether_its_test_is_missing() {
+    let line =
+        "| done: `a b_c`; open: no test `d e_f` | `g h_i` | open: it has no test<br>`j k_l` |";
+    let found = [
+        ("a b_c", false),
+        ("d e_f", true),
+        ("g h_i", false),
+        ("j k_l", false),
+    ];
+    assert_eq!(codes(line), found);
 }
 
 #[test]
@@ -311,17 +256,4 @@ fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
     }
     paths.sort();
     Ok(paths)
-}
-
-/// The Rust sources at or under a path.
-fn sources(path: &Path) -> Result<Vec<PathBuf>> {
-    if path.is_file() {
-        let is_source = path.extension().is_some_and(|ending| ending == "rs");
-        return Ok(is_source.then(|| path.to_owned()).into_iter().collect());
-    }
-    let mut files = Vec::new();
-    for entry in entries(path)? {
-        files.extend(sources(&entry)?);
-    }
-    Ok(files)
 }

@@ -2,6 +2,9 @@
 //! something is away, recovery without a restart of ours, no message lost, no double that is not
 //! counted as doubt.
 
+mod gate;
+mod kills;
+
 use anyhow::{Context, Result, ensure};
 use reqwest::StatusCode;
 use sallyport_chassis::channel::{Outgoing, connect};
@@ -12,8 +15,9 @@ use sallyport_proto::identity::v1::password_service_client::PasswordServiceClien
 use sallyport_proto::identity::v1::sign_in_service_client::SignInServiceClient;
 use sallyport_proto::identity::v1::two_factor_service_client::TwoFactorServiceClient;
 use sallyport_proto::identity::v1::{
-    EnableTwoFactorRequest, GetChallengeRequest, MessageState, SendSignInCodeRequest, SessionStage,
-    SetPasswordByLinkRequest, SignInRequest, VerifyCodeRequest,
+    EnableTwoFactorRequest, GetChallengeRequest, MessageState, ResendCodeRequest,
+    SendSignInCodeRequest, SessionStage, SetPasswordByLinkRequest, SignInRequest,
+    VerifyCodeRequest,
 };
 use sallyport_tests::portal_client::{Page, PortalClient};
 use sallyport_tests::processes::{Invited, Processes};
@@ -85,6 +89,16 @@ impl Visitor {
         };
         CodeServiceClient::new(self.wire.clone())
             .send_sign_in_code(self.ask(request))
+            .await
+            .map(drop)
+    }
+
+    async fn resend_code(&self, key: &str) -> Result<(), Status> {
+        let request = ResendCodeRequest {
+            idempotency_key: key.to_owned(),
+        };
+        CodeServiceClient::new(self.wire.clone())
+            .resend_code(self.ask(request))
             .await
             .map(drop)
     }
@@ -388,63 +402,5 @@ async fn servers_away_and_back_during_the_journey() -> Result<()> {
             process.log()?
         );
     }
-    Ok(())
-}
-
-/// The codes in doubt that the running dispatcher has counted.
-async fn doubts(processes: &Processes) -> Result<u64> {
-    processes
-        .metrics("sms-dispatcher")
-        .await?
-        .total("sms_doubt_total", "class=\"code\"")
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn dispatcher_killed_between_accept_and_submit() -> Result<()> {
-    let mut processes = Processes::start(&[]).await?;
-    let user = processes
-        .organisation("killed", "admin@killed.example")
-        .await?;
-    let mut visitor = Visitor::new(&processes, &user)?;
-    visitor.enrol(&processes, &user).await?;
-
-    // Killed before it took the message: the message waits and is sent once by the next one.
-    processes.dispatchers[0].kill9().await?;
-    visitor.sign_in().await?;
-    visitor.send_code("killed-before-1").await?;
-    ensure!(visitor.message_state().await? == MessageState::Queued);
-    processes.dispatchers[0].start_again().await?;
-    let code = last_code(&processes, 2).await?;
-    visitor.verify(&code).await?;
-    // It was not being written to anybody, so there was nothing to doubt.
-    ensure!(doubts(&processes).await? == 0, "a doubt without a reason");
-
-    // Killed while the carrier holds back its answer: the message has arrived, nobody knows. It is
-    // not sent again on the only route, and the reader is told that the outcome is unknown.
-    processes.smsc.hold_answers(true).await?;
-    visitor.sign_in().await?;
-    visitor.send_code("killed-midway-1").await?;
-    codes_at(&processes.smsc, NUMBER, 3).await?;
-    // Counted by the one that dies, if it was slow enough to give the answer up by itself.
-    let mut counted = doubts(&processes).await?;
-    processes.dispatchers[0].kill9().await?;
-    processes.smsc.hold_answers(false).await?;
-    processes.dispatchers[0].start_again().await?;
-    recovered(async || match visitor.message_state().await? {
-        MessageState::OutcomeUnknown => Ok(()),
-        state => Err(Status::unavailable(format!("still {state:?}"))),
-    })
-    .await?;
-    // One message was in doubt, and one doubt is counted: whatever arrives twice is counted as one.
-    counted += doubts(&processes).await?;
-    ensure!(counted == 1, "{counted} doubts are counted");
-    let codes = codes_at(&processes.smsc, NUMBER, 3).await?;
-    let arrivals = codes.iter().filter(|text| **text == codes[2]).count();
-    ensure!(
-        u64::try_from(arrivals)? - 1 <= counted,
-        "{arrivals} arrivals of one code, {counted} doubts"
-    );
-    ensure!(codes.len() == 3, "{} codes arrived", codes.len());
-    visitor.verify(&code_in(&codes[2])?).await?;
     Ok(())
 }

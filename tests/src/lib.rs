@@ -77,7 +77,7 @@ impl System {
                     ("QUEUE__URL", vhost.url.clone()),
                 ]);
                 let path = folder.path().join("sallyport.toml");
-                std::fs::write(&path, smpp_route(&smsc)?)?;
+                std::fs::write(&path, smpp_route("foreign", &smsc)?)?;
                 file = Some(path);
                 Some(Servers {
                     _database: database,
@@ -173,13 +173,14 @@ impl Drop for System {
     }
 }
 
-fn smpp_route(smsc: &ForeignSmsc) -> Result<String> {
+/// The `[[otp.routes]]` of a carrier, as TOML; further settings of the route may follow it.
+pub fn smpp_route(name: &str, smsc: &ForeignSmsc) -> Result<String> {
     let address = smsc.address();
     let (host, port) = address
         .rsplit_once(':')
         .context("an address without port")?;
     Ok(format!(
-        "[[otp.routes]]\nkind = \"smpp\"\nname = \"foreign\"\nhost = \"{host}\"\nport = {port}\n\
+        "[[otp.routes]]\nkind = \"smpp\"\nname = \"{name}\"\nhost = \"{host}\"\nport = {port}\n\
          system_id = \"sallyport\"\npassword = \"secret\"\nsource = \"Sallyport\"\n"
     ))
 }

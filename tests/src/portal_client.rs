@@ -265,7 +265,9 @@ fn fields_of(page: &str, action: &str) -> Option<Vec<(String, String)>> {
         let value = attribute(tag, "value").unwrap_or_default();
         match tag.split_whitespace().next().unwrap_or_default() {
             "input" => {
-                let ticked = attribute(tag, "type").as_deref() != Some("checkbox") || is("checked");
+                let kind = attribute(tag, "type");
+                let ticked =
+                    !matches!(kind.as_deref(), Some("checkbox" | "radio")) || is("checked");
                 if let Some(name) = attribute(tag, "name").filter(|_| ticked) {
                     fields.push((name, value));
                 }
@@ -317,6 +319,8 @@ mod tests {
         <select name=\"plain\"><option value=\"a\">A</option><option value=\"b\">B</option></select>\
         <input type=\"checkbox\" name=\"off\" value=\"1\">\
         <input type=\"checkbox\" name=\"on\" value=\"1\" checked>\
+        <input type=\"radio\" name=\"one_of\" value=\"first\">\
+        <input type=\"radio\" name=\"one_of\" value=\"second\" checked>\
         <input type=\"password\" name=\"password\"></form>";
 
     #[test]
@@ -332,6 +336,7 @@ mod tests {
             ("country", "FR"),
             ("plain", "a"),
             ("on", "1"),
+            ("one_of", "second"),
             ("password", ""),
         ];
         assert_eq!(fields, expected);

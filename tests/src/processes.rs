@@ -47,6 +47,9 @@ const PROGRAMS: [&str; 5] = [
     "gateway",
 ];
 
+/// The file of the `[[otp.routes]]`, in the folder of its process.
+const ROUTES: &str = "otp.toml";
+
 /// What a program's `/metrics` says.
 pub struct Metrics(String);
 
@@ -94,7 +97,8 @@ pub struct Invited {
 
 impl Processes {
     /// Starts everything; `settings` are more variables: those of a service by its section
-    /// (`OTP__RESEND_SECONDS`), and `TELEMETRY__…` for all.
+    /// (`OTP__RESEND_SECONDS`), `CHALLENGES__…` for otp-api and the dispatchers, and `TELEMETRY__…`
+    /// for all.
     pub async fn start(settings: &[(&str, &str)]) -> Result<Self> {
         let folder = tempfile::tempdir()?;
         make_certificates(folder.path()).await?;
@@ -117,7 +121,7 @@ impl Processes {
             database: postgres.create_database("sallyport").await?,
             redis: redis.url(),
             rabbitmq: rabbitmq.url(),
-            route: crate::smpp_route(&smsc)?,
+            route: crate::smpp_route("foreign", &smsc)?,
             portal: portal.clone(),
             identity: identity_port.number(),
             otp: otp_port.number(),
@@ -161,6 +165,17 @@ impl Processes {
         let answer = client.get(format!("http://{address}/metrics")).send().await;
         let answer = answer.with_context(|| format!("the metrics of {program}"))?;
         Ok(Metrics(answer.error_for_status()?.text().await?))
+    }
+
+    /// Gives the dispatchers these `[[otp.routes]]`, as an operator does: by their file and a restart.
+    pub async fn set_routes(&mut self, routes: &str) -> Result<()> {
+        for dispatcher in &mut self.dispatchers {
+            let status = dispatcher.term().await?;
+            ensure!(status.success(), "{status}: {}", dispatcher.log()?);
+            std::fs::write(dispatcher.folder().join(ROUTES), routes)?;
+            dispatcher.start_again().await?;
+        }
+        Ok(())
     }
 
     /// A file of the certificate folder, e.g. `ca.pem` or `gateway.key`.
@@ -327,7 +342,7 @@ impl Services<'_> {
     ) -> Result<Process> {
         let mut builder = Process::builder(program)?;
         if own == "OTP__" {
-            let path = builder.folder().join("otp.toml");
+            let path = builder.folder().join(ROUTES);
             std::fs::write(&path, &self.route)?;
             builder = builder.arg("--config").arg(path);
         }
@@ -337,7 +352,11 @@ impl Services<'_> {
         for (key, value) in variables {
             builder = builder.env(format!("SALLYPORT__{key}"), value);
         }
-        let concerns = |key: &str| key.starts_with(own) || key.starts_with("TELEMETRY__");
+        let concerns = |key: &str| {
+            key.starts_with(own)
+                || key.starts_with("TELEMETRY__")
+                || own == "OTP__" && key.starts_with("CHALLENGES__")
+        };
         for (key, value) in self.settings.iter().filter(|(key, _)| concerns(key)) {
             builder = builder.env(format!("SALLYPORT__{key}"), value);
         }

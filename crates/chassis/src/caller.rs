@@ -3,6 +3,9 @@
 //! Every service has one table: RPC → public, public with a bearer token, or a list of peers. An
 //! RPC that the table does not name is refused, so a new one is closed until it is decided.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -11,13 +14,14 @@ use std::time::Instant;
 
 use futures::future::BoxFuture;
 use http::{HeaderMap, Request, Response};
+use http_body_util::BodyExt;
 use tonic::body::Body;
 use tonic::{Code, Status};
 use tower::{Layer, Service};
 use tracing::Instrument;
 use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 
-use crate::listener::ConnInfo;
+use crate::listener::{Call, ConnInfo, Full};
 use crate::{Refusal, Secret};
 
 /// The program at the other end, as its client certificate's URI or its transport names it.
@@ -121,7 +125,7 @@ pub struct Caller {
     pub client_ip: Option<IpAddr>,
     /// The person's browser, as the trusted front passes it; at most 256 characters.
     pub user_agent: String,
-    /// Joins log lines and events of one request.
+    /// Joins log lines and events of one request: 8 to 64 of `A-Z a-z 0-9 . _ -`.
     pub request_id: String,
 }
 
@@ -230,15 +234,15 @@ where
     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
         let clone = self.inner.clone();
         let mut inner = std::mem::replace(&mut self.inner, clone);
-        if let Some(connection) = request.extensions().get::<ConnInfo>() {
-            connection.asked();
-        }
         let path = request.uri().path().to_owned();
-        let decided = self.decide(&path, &request);
+        let decided = self.decide(&path, &request).and_then(|caller| {
+            let call = admit(&request, caller.as_ref())?;
+            Ok((caller, call))
+        });
         // What callers make up is no label: each would stay in memory for good.
         let rpc = self.table.label(&path);
         let request_id = match &decided {
-            Ok(Some(caller)) => caller.request_id.clone(),
+            Ok((Some(caller), _)) => caller.request_id.clone(),
             _ => String::new(),
         };
         let span = tracing::info_span!("rpc", otel.name = rpc, otel.kind = "server", request_id);
@@ -247,14 +251,15 @@ where
         let work = async move {
             let response = match decided {
                 Err(refusal) => {
-                    tracing::warn!(reason = %refusal.reason, "call refused by the caller table");
+                    tracing::warn!(reason = %refusal.reason, "call refused before its handler");
                     Ok(Status::from(refusal).into_http())
                 }
-                Ok(caller) => {
+                Ok((caller, call)) => {
                     if let Some(caller) = caller {
                         request.extensions_mut().insert(caller);
                     }
-                    inner.call(request).await
+                    let response = inner.call(request).await;
+                    response.map(|response| until_sent(response, call))
                 }
             };
             if let Ok(response) = &response {
@@ -315,10 +320,41 @@ impl<S> CallerService<S> {
                 String::new()
             },
             request_id: header("x-request-id")
-                .filter(|id| (8..=64).contains(&id.len()))
+                .filter(|id| is_request_id(id))
                 .map_or_else(new_request_id, str::to_owned),
         }))
     }
+}
+
+/// Events and log lines take a request id as it is, so one of other letters is not taken over.
+fn is_request_id(text: &str) -> bool {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"._-".contains(&b);
+    (8..=64).contains(&text.len()) && text.bytes().all(plain)
+}
+
+/// Notes a call that passed the table on its connection, which may stay for it.
+fn admit(request: &Request<Body>, caller: Option<&Caller>) -> Result<Option<Call>, Refusal> {
+    let Some(info) = request.extensions().get::<ConnInfo>() else {
+        return Ok(None);
+    };
+    let noted = match caller {
+        Some(caller) => info.call(&caller.peer),
+        None => info.call(&connection(request).0),
+    };
+    noted.map_err(|Full| Refusal::new(Code::ResourceExhausted, "connections.full"))
+}
+
+/// The response, whose call is under way until all of it has left.
+fn until_sent(response: Response<Body>, call: Option<Call>) -> Response<Body> {
+    let Some(call) = call else {
+        return response;
+    };
+    response.map(|body| {
+        Body::new(body.map_frame(move |frame| {
+            let _under_way = &call;
+            frame
+        }))
+    })
 }
 
 fn connection(request: &Request<Body>) -> (Peer, Option<SocketAddr>) {
@@ -352,130 +388,4 @@ fn count(rpc: &'static str, response: &Response<Body>, started: Instant) {
         .to_owned();
     metrics::counter!("grpc_requests_total", "rpc" => rpc, "code" => code).increment(1);
     metrics::histogram!("grpc_request_seconds", "rpc" => rpc).record(started.elapsed());
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn service() -> CallerService<()> {
-        let table = CallerTable::new(
-            "gateway",
-            &[
-                ("/a/Public", Access::Public),
-                ("/a/Bearer", Access::Bearer),
-                ("/a/Peers", Access::Services(&["identity"])),
-                ("/a/Operator", Access::Operator),
-            ],
-        );
-        CallerService { inner: (), table }
-    }
-
-    fn request(peer: Peer, headers: &[(&str, &str)]) -> Request<Body> {
-        let mut request = Request::builder();
-        for (key, value) in headers {
-            request = request.header(*key, *value);
-        }
-        let mut request = request.body(Body::empty()).unwrap();
-        let remote = Some("192.0.2.9:1".parse().unwrap());
-        request.extensions_mut().insert(ConnInfo::new(peer, remote));
-        request
-    }
-
-    fn reason(path: &str, peer: Peer, headers: &[(&str, &str)]) -> Option<String> {
-        service()
-            .decide(path, &request(peer, headers))
-            .err()
-            .map(|r| r.reason)
-    }
-
-    #[test]
-    fn what_callers_make_up_becomes_no_label() {
-        let table = CallerTable::new("gateway", &[("/a/Known", Access::Public)]);
-        assert_eq!(table.label("/a/Known"), "a/Known");
-        assert_eq!(table.label("/grpc.health.v1.Health/Check"), "health");
-        assert_eq!(table.label("/grpc.health.v1.Health/Made-Up"), "health");
-        for made_up in [
-            "/a/Known/",
-            "/a/other",
-            "/x/1",
-            "",
-            "/grpc.reflection.v1.X/Y",
-        ] {
-            assert_eq!(table.label(made_up), "unknown");
-        }
-    }
-
-    #[test]
-    fn the_table_decides_and_what_it_does_not_name_is_closed() {
-        let token = &[("authorization", "Bearer sps_abcdefgh")];
-        let identity = Peer::service("identity");
-        let operator = Peer::Operator("mia".into());
-        assert_eq!(reason("/a/Public", Peer::Anonymous, &[]), None);
-        assert_eq!(reason("/a/Bearer", Peer::Anonymous, token), None);
-        assert_eq!(
-            reason("/a/Bearer", identity.clone(), &[]).unwrap(),
-            "session.required"
-        );
-        assert_eq!(reason("/a/Peers", identity.clone(), &[]), None);
-        assert_eq!(
-            reason("/a/Peers", Peer::Anonymous, token).unwrap(),
-            "caller.denied"
-        );
-        assert_eq!(
-            reason("/a/Peers", Peer::service("gateway"), token).unwrap(),
-            "caller.denied"
-        );
-        assert_eq!(
-            reason("/a/Peers", Peer::Operator("identity".into()), &[]).unwrap(),
-            "caller.denied"
-        );
-        assert_eq!(reason("/a/Operator", operator, &[]), None);
-        assert_eq!(
-            reason("/a/Operator", identity, token).unwrap(),
-            "caller.denied"
-        );
-        assert_eq!(
-            reason("/a/Other", Peer::service("gateway"), token).unwrap(),
-            "rpc.unknown"
-        );
-    }
-
-    #[test]
-    fn only_the_front_is_believed_about_the_client() {
-        let headers = &[("x-client-ip", "203.0.113.7"), ("x-user-agent", "Firefox")];
-        let decide = |peer| {
-            service()
-                .decide("/a/Public", &request(peer, headers))
-                .unwrap()
-                .unwrap()
-        };
-        let fronted = decide(Peer::service("gateway"));
-        assert_eq!(fronted.client_ip, "203.0.113.7".parse().ok());
-        assert_eq!(fronted.user_agent, "Firefox");
-        for peer in [
-            Peer::Anonymous,
-            Peer::service("identity"),
-            Peer::Operator("mia".into()),
-        ] {
-            assert_eq!(decide(peer).client_ip, "192.0.2.9".parse().ok());
-        }
-    }
-
-    #[test]
-    fn uris_of_other_forms_name_nobody() {
-        for uri in [
-            "sallyport://service/",
-            "sallyport://service/a/b",
-            "sallyport://robot/x",
-            "https://service/x",
-            "sallyport://operator/a b",
-        ] {
-            assert_eq!(Peer::from_uri(uri), None, "{uri}");
-        }
-        assert_eq!(
-            Peer::from_uri("sallyport://operator/mia"),
-            Some(Peer::Operator("mia".into()))
-        );
-    }
 }

@@ -33,9 +33,9 @@ pub struct ListenConfig {
     /// TLS with client certificates; required off loopback and in production.
     #[serde(default)]
     pub tls: Option<TlsConfig>,
-    /// Connections served at once.
+    /// Connections served at once; at most half of them of peers without a certificate.
     pub max_connections: u32,
-    /// Those from one address (IPv6: one /64).
+    /// Those from one address (IPv6: one /56).
     pub max_connections_per_address: u32,
 }
 

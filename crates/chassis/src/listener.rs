@@ -7,8 +7,7 @@ use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context as TaskContext, Poll, ready};
 use std::time::Duration;
 
@@ -16,8 +15,8 @@ use anyhow::{Context, Result, ensure};
 use futures::Stream;
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
-use tokio::sync::mpsc;
-use tokio::time::Sleep;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::time::{Instant, Sleep};
 use tonic::transport::server::Connected;
 use tonic::transport::{Certificate, Identity, ServerTlsConfig};
 
@@ -29,19 +28,53 @@ use crate::seats::{Seat, Seats};
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// How long a TLS handshake may take.
 const HANDSHAKE_LIMIT: Duration = Duration::from_secs(5);
-/// How long a connection may be open before its first request, handshakes included: one that says
-/// nothing would keep its seat for good.
-pub(crate) const FIRST_REQUEST_LIMIT: Duration = Duration::from_secs(15);
+/// How long a connection may be open before the first call that its peer may make, handshakes
+/// included: one that asks for nothing would keep its seat for good.
+pub(crate) const FIRST_CALL_LIMIT: Duration = Duration::from_secs(15);
+/// How long an anonymous peer's connection may stay without a call under way.
+pub(crate) const IDLE_LIMIT: Duration = Duration::from_secs(60);
+/// How long an anonymous peer may keep a connection, whatever is under way. Longer than a code lives,
+/// so that whoever follows one hears of its end.
+pub(crate) const AGE_LIMIT: Duration = Duration::from_secs(15 * 60);
 
-/// What is known of a connection before its first request.
+/// What is known of a connection before its first call, and what it has asked for since.
 #[derive(Debug, Clone)]
 pub struct ConnInfo {
     /// The peer that the transport vouches for, apart from a TLS certificate.
     pub peer: Peer,
     /// The address at the other end of a TCP connection.
     pub remote: Option<SocketAddr>,
-    /// Whether a request has come.
-    asked: Arc<AtomicBool>,
+    /// The seats that anonymous peers may hold; `None` where connections are not counted.
+    anonymous: Option<Arc<Semaphore>>,
+    standing: Arc<Mutex<Standing>>,
+}
+
+#[derive(Debug, Default)]
+struct Standing {
+    /// A certificate or the transport names the peer that called.
+    known: bool,
+    /// Calls of an anonymous peer that are under way.
+    calls: usize,
+    /// When one of them last began or ended.
+    last: Option<Instant>,
+    /// One of the anonymous peers' seats, from the first call on.
+    _seat: Option<OwnedSemaphorePermit>,
+}
+
+/// Anonymous peers hold all the seats that they may.
+#[derive(Debug)]
+pub(crate) struct Full;
+
+/// An anonymous peer's call, under way until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Call(ConnInfo);
+
+impl Drop for Call {
+    fn drop(&mut self) {
+        let mut standing = self.0.standing();
+        standing.calls -= 1;
+        standing.last = Some(Instant::now());
+    }
 }
 
 impl ConnInfo {
@@ -49,13 +82,40 @@ impl ConnInfo {
         Self {
             peer,
             remote,
-            asked: Arc::default(),
+            anonymous: None,
+            standing: Arc::default(),
         }
     }
 
-    /// A request has come: the connection may stay.
-    pub(crate) fn asked(&self) {
-        self.asked.store(true, Ordering::Relaxed);
+    fn standing(&self) -> MutexGuard<'_, Standing> {
+        self.standing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes a call that this peer may make.
+    pub(crate) fn call(&self, peer: &Peer) -> Result<Option<Call>, Full> {
+        let mut standing = self.standing();
+        if *peer != Peer::Anonymous {
+            standing.known = true;
+            return Ok(None);
+        }
+        if let (None, Some(seats)) = (standing.last, &self.anonymous) {
+            let seat = Arc::clone(seats).try_acquire_owned();
+            standing._seat = Some(seat.map_err(|_| Full)?);
+        }
+        standing.calls += 1;
+        standing.last = Some(Instant::now());
+        Ok(Some(Call(self.clone())))
+    }
+
+    /// When the connection ends unless it asks for more; `None` where its peer is known.
+    fn ends_at(&self, opened: Instant) -> Option<Instant> {
+        let standing = self.standing();
+        match standing.last {
+            _ if standing.known => None,
+            None => Some(opened + FIRST_CALL_LIMIT),
+            Some(_) if standing.calls > 0 => Some(opened + AGE_LIMIT),
+            Some(last) => Some((last + IDLE_LIMIT).min(opened + AGE_LIMIT)),
+        }
     }
 }
 
@@ -64,8 +124,9 @@ impl ConnInfo {
 pub struct Conn {
     io: Io,
     info: ConnInfo,
-    /// Runs until the first request has come.
-    silence: Option<Pin<Box<Sleep>>>,
+    opened: Instant,
+    /// Runs until the peer is known.
+    end: Option<Pin<Box<Sleep>>>,
     _seat: Option<Seat>,
 }
 
@@ -78,10 +139,14 @@ enum Io {
 
 impl Conn {
     fn new(io: Io, info: ConnInfo, seat: Option<Seat>) -> Self {
+        let opened = Instant::now();
         Self {
             io,
             info,
-            silence: Some(Box::pin(tokio::time::sleep(FIRST_REQUEST_LIMIT))),
+            opened,
+            end: Some(Box::pin(tokio::time::sleep_until(
+                opened + FIRST_CALL_LIMIT,
+            ))),
             _seat: seat,
         }
     }
@@ -90,14 +155,23 @@ impl Conn {
         Self::new(Io::Memory(stream), ConnInfo::new(peer, None), None)
     }
 
-    /// Whether it has been open too long without a request.
-    fn is_silent(&mut self, cx: &mut TaskContext<'_>) -> bool {
-        if self.info.asked.load(Ordering::Relaxed) {
-            self.silence = None;
+    /// An error where it has been open for longer than what it asks for allows. A peer that does not
+    /// read is met where it is written to.
+    fn check(&mut self, cx: &mut TaskContext<'_>) -> std::io::Result<()> {
+        let Some(end) = &mut self.end else {
+            return Ok(());
+        };
+        let Some(ends_at) = self.info.ends_at(self.opened) else {
+            self.end = None;
+            return Ok(());
+        };
+        if end.deadline() != ends_at {
+            end.as_mut().reset(ends_at);
         }
-        self.silence
-            .as_mut()
-            .is_some_and(|limit| limit.as_mut().poll(cx).is_ready())
+        match end.as_mut().poll(cx) {
+            Poll::Ready(()) => Err(std::io::ErrorKind::TimedOut.into()),
+            Poll::Pending => Ok(()),
+        }
     }
 }
 
@@ -126,9 +200,7 @@ impl AsyncRead for Conn {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<std::io::Result<()>> {
         let conn = self.get_mut();
-        if conn.is_silent(cx) {
-            return Poll::Ready(Err(std::io::ErrorKind::TimedOut.into()));
-        }
+        conn.check(cx)?;
         each_io!(conn, io => Pin::new(io).poll_read(cx, buf))
     }
 }
@@ -139,11 +211,15 @@ impl AsyncWrite for Conn {
         cx: &mut TaskContext<'_>,
         buf: &[u8],
     ) -> Poll<std::io::Result<usize>> {
-        each_io!(self.get_mut(), io => Pin::new(io).poll_write(cx, buf))
+        let conn = self.get_mut();
+        conn.check(cx)?;
+        each_io!(conn, io => Pin::new(io).poll_write(cx, buf))
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<std::io::Result<()>> {
-        each_io!(self.get_mut(), io => Pin::new(io).poll_flush(cx))
+        let conn = self.get_mut();
+        conn.check(cx)?;
+        each_io!(conn, io => Pin::new(io).poll_flush(cx))
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<std::io::Result<()>> {
@@ -152,7 +228,11 @@ impl AsyncWrite for Conn {
 }
 
 enum Source {
-    Tcp(TcpListener, Seats),
+    Tcp {
+        socket: TcpListener,
+        seats: Seats,
+        anonymous: Arc<Semaphore>,
+    },
     Unix(UnixListener, Peer),
     Memory(mpsc::Receiver<Conn>),
 }
@@ -184,16 +264,23 @@ impl Listener {
             config.max_connections > 0 && config.max_connections_per_address > 0,
             "listen.max_connections and max_connections_per_address must be at least 1"
         );
+        let all = config.max_connections as usize;
         let seats = Seats::new(
-            config.max_connections as usize,
+            all,
             config.max_connections_per_address as usize,
             "grpc_connections_refused_total",
         );
         let socket = TcpListener::bind(config.address)
             .await
             .with_context(|| format!("listen.address {} cannot be bound", config.address))?;
+        let tcp = Source::Tcp {
+            socket,
+            seats,
+            // The other half is for peers with a certificate.
+            anonymous: Arc::new(Semaphore::new(all.div_ceil(2))),
+        };
         Ok(Self {
-            sources: vec![Source::Tcp(socket, seats)],
+            sources: vec![tcp],
             pause: None,
             tls,
         })
@@ -231,7 +318,7 @@ impl Listener {
     /// The TCP address, where there is one (port 0 has become a real one).
     pub fn local_addr(&self) -> Option<SocketAddr> {
         self.sources.iter().find_map(|source| match source {
-            Source::Tcp(socket, _) => socket.local_addr().ok(),
+            Source::Tcp { socket, .. } => socket.local_addr().ok(),
             _ => None,
         })
     }
@@ -251,10 +338,17 @@ impl Listener {
 impl Source {
     fn poll_accept(&mut self, cx: &mut TaskContext<'_>) -> Poll<Option<std::io::Result<Conn>>> {
         match self {
-            Self::Tcp(socket, seats) => {
+            Self::Tcp {
+                socket,
+                seats,
+                anonymous,
+            } => {
                 let accepted = ready!(seats.poll_accept(socket, cx));
                 Poll::Ready(Some(accepted.map(|(stream, remote, seat)| {
-                    let info = ConnInfo::new(Peer::Anonymous, Some(remote));
+                    let info = ConnInfo {
+                        anonymous: Some(Arc::clone(anonymous)),
+                        ..ConnInfo::new(Peer::Anonymous, Some(remote))
+                    };
                     Conn::new(Io::Tcp(stream), info, Some(seat))
                 })))
             }
@@ -343,5 +437,31 @@ mod tests {
         assert!(poll!(listener.next()).is_pending());
         drop(served);
         listener.next().await.unwrap().unwrap();
+    }
+
+    #[tokio::test]
+    async fn anonymous_peers_hold_half_of_the_seats_and_give_them_back() {
+        let config = ListenConfig {
+            address: "127.0.0.1:0".parse().unwrap(),
+            tls: None,
+            max_connections: 4,
+            max_connections_per_address: 4,
+        };
+        let mut listener = Listener::bind(&config, Profile::Development).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (mut held, mut clients) = (Vec::new(), Vec::new());
+        for _ in 0..4 {
+            clients.push(TcpStream::connect(address).await.unwrap());
+            held.push(listener.next().await.unwrap().unwrap());
+        }
+        let call = |conn: &Conn, peer: &Peer| conn.connect_info().call(peer);
+        call(&held[0], &Peer::Anonymous).unwrap();
+        call(&held[1], &Peer::Anonymous).unwrap();
+        call(&held[2], &Peer::Anonymous).unwrap_err();
+        // Whoever has a seat goes on, and so does whom a certificate names.
+        call(&held[1], &Peer::Anonymous).unwrap();
+        call(&held[3], &Peer::service("gateway")).unwrap();
+        drop(held.remove(0));
+        call(&held[1], &Peer::Anonymous).unwrap();
     }
 }

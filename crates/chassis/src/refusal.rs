@@ -58,6 +58,16 @@ impl Refusal {
         self
     }
 
+    /// Adds several such values.
+    pub fn with_all<K: Into<String>>(
+        self,
+        values: impl IntoIterator<Item = (K, impl ToString)>,
+    ) -> Self {
+        values
+            .into_iter()
+            .fold(self, |refusal, (key, value)| refusal.with(key, value))
+    }
+
     /// Says when to try again.
     pub fn retry_after(mut self, delay: Duration) -> Self {
         self.retry_after = Some(delay);

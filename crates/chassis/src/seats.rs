@@ -10,6 +10,10 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::PollSemaphore;
 
+/// The bits of an IPv6 address that one customer cannot choose: providers give him 256 networks of
+/// /64 to fill.
+const CUSTOMER: u128 = u128::MAX << (128 - 56);
+
 /// Connections by network.
 type Taken = Arc<Mutex<HashMap<IpAddr, usize>>>;
 
@@ -25,7 +29,7 @@ pub struct Seats {
 }
 
 impl Seats {
-    /// So many connections in all and from one address (IPv6: from one /64); `refused` is the metric
+    /// So many connections in all and from one address (IPv6: from one /56); `refused` is the metric
     /// that counts those beyond what one address may have.
     pub fn new(all: usize, each: usize, refused: &'static str) -> Self {
         Self {
@@ -77,7 +81,7 @@ impl Seats {
     fn share(&self, address: IpAddr) -> Option<Share> {
         let network = match address.to_canonical() {
             IpAddr::V4(v4) => IpAddr::V4(v4),
-            IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX))),
+            IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & CUSTOMER)),
         };
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
         let count = taken.entry(network).or_default();
@@ -128,7 +132,8 @@ mod tests {
         let first = take("2001:db8::1").unwrap();
         let _second = take("2001:db8::ffff").unwrap();
         assert!(take("2001:db8::2").is_none(), "the same /64");
-        assert!(take("2001:db8:0:1::1").is_some());
+        assert!(take("2001:db8:0:ff::1").is_none(), "the same /56");
+        assert!(take("2001:db8:0:100::1").is_some());
         assert!(take("192.0.2.1").is_some());
         drop(first);
         assert!(take("2001:db8::2").is_some());

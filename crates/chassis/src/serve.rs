@@ -98,6 +98,8 @@ mod tests {
     use tonic::body::Body;
     use tonic::transport::{Channel, Endpoint};
     use tonic::{Code, Request, Response, Status};
+    use tonic_health::pb::HealthCheckRequest;
+    use tonic_health::pb::health_client::HealthClient;
     use tonic_reflection::pb::v1::ServerReflectionRequest;
     use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;
     use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
@@ -106,7 +108,7 @@ mod tests {
 
     use super::*;
     use crate::channel::Dialler;
-    use crate::listener::FIRST_REQUEST_LIMIT;
+    use crate::listener::{AGE_LIMIT, FIRST_CALL_LIMIT, IDLE_LIMIT};
     use crate::{Access, Peer};
 
     const SERVICE: &str = "sallyport.otp.v1.SmsInboxService";
@@ -139,11 +141,15 @@ mod tests {
 
     /// Serves the inbox in memory, where time can be moved; serves until the dialler is dropped.
     fn served(profile: Profile) -> (Dialler, mpsc::UnboundedReceiver<Instant>) {
+        served_to(Access::Public, profile)
+    }
+
+    fn served_to(access: Access, profile: Profile) -> (Dialler, mpsc::UnboundedReceiver<Instant>) {
         let (told, asked) = mpsc::unbounded_channel();
         let (dialler, listener) = Listener::memory();
         let server = GrpcServer {
             listener,
-            table: CallerTable::new("gateway", &[(RPC, Access::Public)]),
+            table: CallerTable::new("gateway", &[(RPC, access)]),
             routes: Routes::new(SmsInboxServiceServer::new(Inbox(told))),
             names: &[SERVICE],
             descriptors: sallyport_proto::DESCRIPTORS,
@@ -155,7 +161,11 @@ mod tests {
 
     /// A channel without a deadline of its own, over one connection: once lost, it stays lost.
     async fn connected(dialler: &Dialler) -> Channel {
-        let mut wire = Some(dialler.dial(Peer::Anonymous).await.unwrap());
+        connected_as(Peer::Anonymous, dialler).await
+    }
+
+    async fn connected_as(peer: Peer, dialler: &Dialler) -> Channel {
+        let mut wire = Some(dialler.dial(peer).await.unwrap());
         let connector = tower::service_fn(move |_: http::Uri| {
             let wire = wire.take().map(TokioIo::new);
             async move { wire.ok_or_else(|| std::io::Error::other("the connection was lost")) }
@@ -233,13 +243,50 @@ mod tests {
         let mut silent = dialler.dial(Peer::Anonymous).await.unwrap();
         let started = Instant::now();
         silent.read_to_end(&mut Vec::new()).await.unwrap();
-        assert!(about(FIRST_REQUEST_LIMIT).contains(&started.elapsed()));
+        assert!(about(FIRST_CALL_LIMIT).contains(&started.elapsed()));
+    }
 
+    #[tokio::test(start_paused = true)]
+    async fn a_call_that_the_table_refuses_keeps_no_connection() {
+        let (dialler, _asked) = served_to(Access::Operator, Profile::Production);
         let mut client = SmsInboxServiceClient::new(connected(&dialler).await);
-        client.list_sms(ListSmsRequest::default()).await.unwrap();
-        tokio::time::advance(10 * FIRST_REQUEST_LIMIT).await;
-        let again = client.list_sms(ListSmsRequest::default()).await;
-        again.expect("a connection that asked once stays");
+        for _ in 0..2 {
+            let denied = client.list_sms(ListSmsRequest::default()).await;
+            assert_eq!(denied.unwrap_err().code(), Code::PermissionDenied);
+            tokio::time::advance(FIRST_CALL_LIMIT * 2 / 3).await;
+        }
+        let lost = client.list_sms(ListSmsRequest::default()).await;
+        assert_ne!(lost.unwrap_err().code(), Code::PermissionDenied);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_idle_connection_stays_where_its_peer_is_known() {
+        let known = Peer::service("gateway");
+        for (peer, stays) in [(Peer::Anonymous, false), (known, true)] {
+            let (dialler, _asked) = served(Profile::Production);
+            let mut client = SmsInboxServiceClient::new(connected_as(peer, &dialler).await);
+            for idle in [IDLE_LIMIT * 2 / 3, IDLE_LIMIT * 2] {
+                let answer = client.list_sms(ListSmsRequest::default()).await;
+                answer.expect("it was idle for less");
+                tokio::time::advance(idle).await;
+            }
+            let answer = client.list_sms(ListSmsRequest::default()).await;
+            assert_eq!(answer.is_ok(), stays, "{answer:?}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stream_keeps_an_anonymous_connection_for_its_age() {
+        let (dialler, _asked) = served(Profile::Production);
+        let started = Instant::now();
+        let mut health = HealthClient::new(connected(&dialler).await);
+        let request = HealthCheckRequest {
+            service: SERVICE.to_owned(),
+        };
+        let mut states = health.watch(request).await.unwrap().into_inner();
+        states.message().await.unwrap().expect("the present state");
+        states.message().await.expect_err("no other comes");
+        assert!(about(AGE_LIMIT).contains(&started.elapsed()));
     }
 
     /// The services that reflection lists.

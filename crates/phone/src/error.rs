@@ -44,4 +44,38 @@ impl PhoneError {
             Self::CountryNotServed { .. } => "phone.country_not_served",
         }
     }
+
+    /// The field in which people mend it: a number is a picked country and what is typed beside it.
+    pub fn field(&self) -> &'static str {
+        match self {
+            Self::CountryRequired => "country",
+            Self::CountryMismatch { .. }
+            | Self::Invalid
+            | Self::NotSmsCapable
+            | Self::CountryNotServed { .. } => "mobile_number",
+        }
+    }
+
+    /// What a sentence about the refusal names, by key.
+    pub fn details(&self) -> Vec<(&'static str, String)> {
+        match self {
+            Self::CountryMismatch {
+                typed,
+                typed_code,
+                picked,
+            } => {
+                let mut details = vec![
+                    ("typed_code", typed_code.to_string()),
+                    ("picked", picked.to_string()),
+                ];
+                details.extend(typed.map(|country| ("typed", country.to_string())));
+                details
+            }
+            Self::CountryNotServed { country } => country
+                .map(|country| ("country", country.to_string()))
+                .into_iter()
+                .collect(),
+            Self::CountryRequired | Self::Invalid | Self::NotSmsCapable => Vec::new(),
+        }
+    }
 }

@@ -113,15 +113,15 @@ impl Identity {
         }
     }
 
-    /// Has identity mail a user a link that sets another password. A user who can have none any
-    /// more, since it was asked for, gets none.
-    pub async fn start_password_reset(&self, user_id: Uuid) -> Result<(), Box<Status>> {
+    /// Has identity mail a user a link that sets another password. False where identity refuses it
+    /// for good: since it was asked for, he has become one who can have none.
+    pub async fn start_password_reset(&self, user_id: Uuid) -> Result<bool, Box<Status>> {
         let request = StartPasswordResetRequest {
             user_id: user_id.to_string(),
         };
         match self.projection.clone().start_password_reset(request).await {
-            Ok(_) => Ok(()),
-            Err(status) if is(&status, "user.not_active") => Ok(()),
+            Ok(_) => Ok(true),
+            Err(status) if is(&status, "user.not_active") => Ok(false),
             Err(status) => Err(Box::new(status)),
         }
     }

@@ -12,7 +12,7 @@ use sallyport_proto::identity::v1::mail_inbox_service_client::MailInboxServiceCl
 use sallyport_proto::identity::v1::password_service_client::PasswordServiceClient;
 use sallyport_proto::identity::v1::sign_in_service_client::SignInServiceClient;
 use sallyport_proto::identity::v1::two_factor_service_client::TwoFactorServiceClient;
-use sallyport_proto::identity::v1::{GetSessionRequest, Session};
+use sallyport_proto::identity::v1::{GetSessionRequest, Session, SessionStage};
 use sallyport_proto::otp::v1::number_service_client::NumberServiceClient;
 use sallyport_proto::otp::v1::sms_inbox_service_client::SmsInboxServiceClient;
 use tonic::Code;
@@ -69,5 +69,20 @@ impl Clients {
         let ask = visitor.ask(GetSessionRequest {});
         let answer = self.sign_in().get_session(ask).await?.into_inner();
         answer.session.ok_or(Problem::Failed(Code::Internal))
+    }
+
+    /// The session of a visitor who may bind a number: past both steps, or past the link with which a
+    /// disabled factor is enrolled anew. Otp-api knows no sessions, so what it is asked for is asked
+    /// for these alone.
+    pub(crate) async fn session_that_may_enrol(
+        &self,
+        visitor: &Visitor,
+    ) -> Result<Session, Problem> {
+        let session = self.session(visitor).await?;
+        if session.stage() == SessionStage::SignedIn || session.may_enrol {
+            Ok(session)
+        } else {
+            Err(Problem::second_factor_required())
+        }
     }
 }

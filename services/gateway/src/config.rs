@@ -66,7 +66,7 @@ pub struct Settings {
     pub remember_browser_days: u32,
     /// Connections served at once.
     pub max_connections: u32,
-    /// Those from one address (IPv6: one /64); behind proxies they count for nobody.
+    /// Those from one address (IPv6: one /56); behind proxies they count for nobody.
     pub max_connections_per_address: u32,
     /// TLS of the public listener.
     #[serde(default)]

@@ -73,6 +73,20 @@ impl<S: Send + Sync> FromRequestParts<S> for Form {
 
 /// Checks posts and runs each once; lets other methods pass.
 pub(crate) async fn posts(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+    guarded(&app, request, next, false).await
+}
+
+/// The same for pages that `Frame::before` makes: their forms are bound to `__Host-pre`, also in a
+/// browser that has a session.
+pub(crate) async fn posts_before(
+    State(app): State<Arc<App>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    guarded(&app, request, next, true).await
+}
+
+async fn guarded(app: &App, request: Request, next: Next, before: bool) -> Response {
     if request.method() != Method::POST {
         return next.run(request).await;
     }
@@ -93,8 +107,9 @@ pub(crate) async fn posts(State(app): State<Arc<App>>, request: Request, next: N
     };
     let posted = form.raw("csrf");
     let session = visitor.caller.bearer.as_ref();
+    // Where there is a session, its forms are bound to it and to nothing older.
     let bound = session.is_some_and(|token| csrf::holds(token, posted))
-        || csrf::holds(&visitor.pre, posted);
+        || ((before || session.is_none()) && csrf::holds(&visitor.pre, posted));
     if !bound || !csrf::is_nonce(form.nonce()) {
         tracing::warn!("a form came without its token");
         return Problem::refused(Code::PermissionDenied, "form.refused").into_response();

@@ -17,6 +17,7 @@ mod serve;
 mod session;
 mod twice;
 mod visitor;
+mod watch;
 mod words;
 
 use std::sync::Arc;

@@ -23,6 +23,12 @@ impl Problem {
         Refusal::new(code, reason).into()
     }
 
+    /// A session that awaits its second factor asked for more than that step (rule 14). As the
+    /// services refuse it, so that the API has one answer.
+    pub(crate) fn second_factor_required() -> Self {
+        Self::refused(Code::FailedPrecondition, "second_factor_required")
+    }
+
     /// A page or row that is not there.
     pub(crate) fn not_found() -> Self {
         Self::refused(Code::NotFound, "page.not_found")

@@ -1,7 +1,10 @@
 //! The public socket: plain or TLS, HTTP/1.1, with limits on what a silent client can hold.
 
+use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context as TaskContext, Poll};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -13,8 +16,9 @@ use hyper_util::service::TowerToHyperService;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use sallyport_chassis::seats::Seats;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpListener;
+use tokio::time::Sleep;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tower::Layer;
@@ -23,6 +27,8 @@ use crate::config::{Network, PublicTls, Settings};
 
 /// How long a client may take to send a request's head, or to finish a TLS handshake.
 const HEAD_LIMIT: Duration = Duration::from_secs(15);
+/// How long a client may take nothing of what is written to it.
+const WRITE_LIMIT: Duration = Duration::from_secs(30);
 /// How long requests under way may take once the process was asked to stop.
 const GRACE: Duration = Duration::from_secs(10);
 
@@ -156,11 +162,91 @@ where
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_LIMIT)
         .max_buf_size(64 * 1024);
+    let stream = WriteTimeout {
+        stream,
+        stalled: None,
+    };
     let connection = builder
         .serve_connection(TokioIo::new(stream), service)
         .into_owned();
     if let Err(error) = watcher.watch(connection).await {
         tracing::debug!(%error, "a connection ended early");
+    }
+}
+
+/// A stream whose writes fail once the other side has taken nothing for as long as it may: HTTP/1.1
+/// has no limit of its own on how long an answer waits for its reader.
+struct WriteTimeout<S> {
+    stream: S,
+    /// Runs while something waits to be taken.
+    stalled: Option<Pin<Box<Sleep>>>,
+}
+
+impl<S> WriteTimeout<S> {
+    fn limit<T>(
+        &mut self,
+        written: Poll<io::Result<T>>,
+        cx: &mut TaskContext<'_>,
+    ) -> Poll<io::Result<T>> {
+        if written.is_ready() {
+            self.stalled = None;
+            return written;
+        }
+        let stalled = self
+            .stalled
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep(WRITE_LIMIT)));
+        stalled
+            .as_mut()
+            .poll(cx)
+            .map(|()| Err(io::ErrorKind::TimedOut.into()))
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for WriteTimeout<S> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut TaskContext<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_read(cx, buf)
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for WriteTimeout<S> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut TaskContext<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let written = Pin::new(&mut this.stream).poll_write(cx, buf);
+        this.limit(written, cx)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut TaskContext<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let written = Pin::new(&mut this.stream).poll_write_vectored(cx, bufs);
+        this.limit(written, cx)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let flushed = Pin::new(&mut this.stream).poll_flush(cx);
+        this.limit(flushed, cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let shut = Pin::new(&mut this.stream).poll_shutdown(cx);
+        this.limit(shut, cx)
     }
 }
 
@@ -241,6 +327,36 @@ mod tests {
             let answer = answer(Some(tls.clone()), sent, slow).await;
             assert_eq!(ended(Duration::ZERO, answer), "");
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_stops_reading_is_left_at_the_limit() {
+        const PIPE: usize = 4096;
+        let (mut near, far) = tokio::io::duplex(PIPE);
+        let large = || async { "a".repeat(1 << 20) };
+        let router = Router::new().route("/", axum::routing::get(large));
+        let graceful = GracefulShutdown::new();
+        let remote = SocketAddr::from(([192, 0, 2, 1], 1));
+        let served = tokio::spawn(connection(far, remote, None, router, graceful.watcher()));
+        let started = tokio::time::Instant::now();
+        for _ in 0..2 {
+            near.write_all(HEAD).await.unwrap();
+        }
+        // As long as something is read, the wait begins anew.
+        let pause = WRITE_LIMIT * 2 / 3;
+        for _ in 0..3 {
+            near.read_exact(&mut [0; PIPE]).await.unwrap();
+            tokio::time::advance(pause).await;
+        }
+        near.read_exact(&mut [0; PIPE]).await.unwrap();
+        assert!(!served.is_finished());
+        served.await.unwrap();
+        let limit = 3 * pause + WRITE_LIMIT;
+        assert!(
+            (limit..limit + Duration::from_millis(100)).contains(&started.elapsed()),
+            "{:?}",
+            started.elapsed()
+        );
     }
 
     #[test]

@@ -81,6 +81,7 @@ pub async fn run(config: Config, wiring: Wiring, stop: CancellationToken) -> Res
         hashing: Arc::new(HashPool::start(&config.identity.password)?),
         otp: wiring.otp,
         outbox_wake: OutboxWake::default(),
+        noted: Arc::default(),
         profile: config.profile,
     };
     let (route, inbox): (Arc<dyn MailRoute>, _) = match config.identity.mail.route {

@@ -6,6 +6,7 @@ import os
 import re
 import sys
 import tempfile
+import time
 import urllib.parse
 import urllib.request
 import uuid
@@ -21,6 +22,7 @@ EMAIL = os.environ["SALLYPORT_EMAIL"]
 NUMBER = os.environ["SALLYPORT_NUMBER"]
 PASSWORD = "granite otter walks 47 bridges"
 DEADLINE = 10
+FIRST_LOCK = 15 * 60
 steps = 0
 
 
@@ -58,19 +60,44 @@ def call(method, request, token=None):
     return method(request, metadata=metadata(token), timeout=DEADLINE)
 
 
+def refusal(error, code, reason):
+    """The error must be a refusal with this code and reason; gives the ErrorInfo's metadata, and the
+    seconds after which RetryInfo lets the caller try again (None without it)."""
+    assert error.code() == code, f"{error.code()} {error.details()}"
+    status = rpc_status.from_call(error)
+    found, metadata, wait = None, {}, None
+    for detail in status.details if status else []:
+        info, retry = error_details_pb2.ErrorInfo(), error_details_pb2.RetryInfo()
+        if detail.Unpack(info):
+            found, metadata = info.reason, dict(info.metadata)
+        elif detail.Unpack(retry):
+            wait = retry.retry_delay.ToTimedelta().total_seconds()
+    assert found == reason, f"{found}, not {reason}"
+    return metadata, wait
+
+
 def refused(method, request, token, code, reason):
-    """The call must be refused with this code and reason; gives the ErrorInfo's metadata."""
+    """The call must be refused with this code and reason; gives metadata and wait."""
     try:
         call(method, request, token)
     except grpc.RpcError as error:
-        assert error.code() == code, f"{error.code()} {error.details()}"
-        for detail in rpc_status.from_call(error).details:
-            info = error_details_pb2.ErrorInfo()
-            if detail.Unpack(info):
-                assert info.reason == reason, f"{info.reason}, not {reason}"
-                return dict(info.metadata)
-        raise AssertionError("a refusal without ErrorInfo")
+        return refusal(error, code, reason)
     raise AssertionError(f"not refused: {reason}")
+
+
+def when_open(method, request, token, reason):
+    """Calls until it is no longer refused for this reason, after the waits that the refusals name;
+    gives the answer and the number of refusals."""
+    refusals = 0
+    while True:
+        try:
+            return call(method, request, token), refusals
+        except grpc.RpcError as error:
+            _, wait = refusal(error, grpc.StatusCode.RESOURCE_EXHAUSTED, reason)
+            assert wait and wait > 0, "a refusal to come back later does not say when"
+            refusals += 1
+            assert refusals < 5, "the waits that the refusals name are too short"
+            time.sleep(wait)
 
 
 def texts(count):
@@ -91,6 +118,10 @@ def code_in(text):
     """The code on the last line, or None."""
     found = re.search(r"^@\S+ #(\d{6})$", text.splitlines()[-1])
     return found and found.group(1)
+
+
+def other_than(code):
+    return "000000" if code != "000000" else "000001"
 
 
 def step(name):
@@ -162,50 +193,78 @@ def main():
         "second_factor_required",
     )
     seen = len(texts(1))
-    call(codes.SendSignInCode, pb["code"].SendSignInCodeRequest(idempotency_key=key()), token)
-    code = code_in(texts(seen + 1)[-1])
+    sent = call(
+        codes.SendSignInCode, pb["code"].SendSignInCodeRequest(idempotency_key=key()), token
+    ).challenge
     step("sent the code of the sign-in")
 
-    refused(
+    # Too early at first; the same request goes through when the refusal says so.
+    resent, refusals = when_open(
         codes.ResendCode,
         pb["code"].ResendCodeRequest(idempotency_key=key()),
         token,
-        grpc.StatusCode.RESOURCE_EXHAUSTED,
         "code.resend_too_early",
     )
-    wrong = "000000" if code != "000000" else "000001"
-    left = refused(
+    resent = resent.challenge
+    assert refusals > 0, "a resend was not too early"
+    assert resent.reference == sent.reference
+    assert resent.sends_left == sent.sends_left - 1
+    assert resent.resend_at.ToMilliseconds() > sent.resend_at.ToMilliseconds()
+    seen += 2
+    first_text, second_text = texts(seen)[-2:]
+    code = code_in(first_text)
+    assert code_in(second_text) == code, "a resend repeats the code"
+    assert sent.reference in first_text and sent.reference in second_text
+    step("sent the same code again")
+
+    metadata, _ = refused(
         codes.VerifyCode,
-        pb["code"].VerifyCodeRequest(code=wrong),
+        pb["code"].VerifyCodeRequest(code=other_than(code)),
         token,
         grpc.StatusCode.INVALID_ARGUMENT,
         "code.wrong",
     )
-    assert left["tries_left"] == "4", left
+    assert metadata["tries_left"] == "4", metadata
     done = call(codes.VerifyCode, pb["code"].VerifyCodeRequest(code=code), token)
     assert done.session_token
     step("signed in with the code")
 
     # Wrong codes, challenge after challenge: the fifth ends each, and the fifteenth in a row locks.
-    locked = False
     for _ in range(3):
         token = call(sign_in.SignIn, first).session_token
         call(codes.SendSignInCode, pb["code"].SendSignInCodeRequest(idempotency_key=key()), token)
-        for _ in range(5):
-            try:
-                call(codes.VerifyCode, pb["code"].VerifyCodeRequest(code=wrong), token)
-                # One code in a million is the wrong one by chance.
-                raise SystemExit("the wrong code was right; run again")
-            except grpc.RpcError:
-                pass
-    token = call(sign_in.SignIn, first).session_token
-    refused(
-        codes.SendSignInCode,
-        pb["code"].SendSignInCodeRequest(idempotency_key=key()),
-        token,
-        grpc.StatusCode.RESOURCE_EXHAUSTED,
-        "second_factor.locked",
-    )
+        seen += 1
+        code = code_in(texts(seen)[-1])
+        for left in ("4", "3", "2", "1", "0"):
+            metadata, _ = refused(
+                codes.VerifyCode,
+                pb["code"].VerifyCodeRequest(code=other_than(code)),
+                token,
+                grpc.StatusCode.INVALID_ARGUMENT,
+                "code.wrong",
+            )
+            assert metadata["tries_left"] == left, metadata
+    # From then on no code is taken, the right one neither, and none is sent.
+    answer = call(sign_in.SignIn, first)
+    assert answer.stage == pb["sign_in"].SESSION_STAGE_AWAITING_SECOND_FACTOR
+    locked = [
+        (codes.VerifyCode, pb["code"].VerifyCodeRequest(code=code), token),
+        (
+            codes.SendSignInCode,
+            pb["code"].SendSignInCodeRequest(idempotency_key=key()),
+            answer.session_token,
+        ),
+    ]
+    token = answer.session_token
+    for method, request, session in locked:
+        _, wait = refused(
+            method,
+            request,
+            session,
+            grpc.StatusCode.RESOURCE_EXHAUSTED,
+            "second_factor.locked",
+        )
+        assert wait and 0 < wait <= FIRST_LOCK, wait
     step("locked the second step")
 
     call(

@@ -5,6 +5,8 @@ import * as loader from "@grpc/proto-loader";
 import { strict as assert } from "node:assert";
 import { randomUUID } from "node:crypto";
 import { readFileSync } from "node:fs";
+import { setTimeout as pause } from "node:timers/promises";
+import protobuf from "protobufjs";
 
 function env(name: string): string {
   const value = process.env[name];
@@ -15,11 +17,12 @@ function env(name: string): string {
 const EMAIL = env("SALLYPORT_EMAIL");
 const NUMBER = env("SALLYPORT_NUMBER");
 const PASSWORD = "quiet harbour lends 12 lanterns";
+const FIRST_LOCK_SECONDS = 15 * 60;
 let steps = 0;
 
 const definition = loader.loadSync(
   ["sign_in", "code", "two_factor", "password"].map((f) => `sallyport/identity/v1/${f}.proto`),
-  { includeDirs: [env("SALLYPORT_PROTO")], keepCase: true, enums: String, defaults: true },
+  { includeDirs: [env("SALLYPORT_PROTO")], keepCase: true, enums: String, longs: Number, defaults: true },
 );
 // The loader's types are not known before run time; each call names its fields.
 // eslint-disable-next-line @typescript-eslint/no-explicit-any
@@ -51,20 +54,74 @@ function call(client: any, method: string, request: Fields, token?: string): Pro
   });
 }
 
-/** The call must be refused with this code; the reason stands in the status message too. */
+/** What stands in `grpc-status-details-bin`. The protos import nothing of google.rpc. */
+const details = protobuf.parse(
+  `syntax = "proto3";
+  package google.rpc;
+  message Any { string type_url = 1; bytes value = 2; }
+  message Status { int32 code = 1; string message = 2; repeated Any details = 3; }
+  message ErrorInfo { string reason = 1; string domain = 2; map<string, string> metadata = 3; }
+  message Duration { int64 seconds = 1; int32 nanos = 2; }
+  message RetryInfo { Duration retry_delay = 1; }`,
+  { keepCase: true },
+).root;
+
 // eslint-disable-next-line @typescript-eslint/no-explicit-any
-async function refused(client: any, method: string, request: Fields, token: string | undefined, code: grpc.status, reason: string) {
+function read(name: string, bytes: Uint8Array): any {
+  const type = details.lookupType(name);
+  return type.toObject(type.decode(bytes), { defaults: true, longs: Number });
+}
+
+/** Metadata of the ErrorInfo, and the seconds after which RetryInfo lets the caller try again. */
+type Refusal = { metadata: Record<string, string>; wait?: number };
+
+/** The error must be a refusal with this code and reason. */
+function refusal(error: unknown, code: grpc.status, reason: string): Refusal {
+  const status = error as grpc.ServiceError;
+  assert.equal(status.code, code, `${status.code} ${status.details}`);
+  const [bytes] = status.metadata.get("grpc-status-details-bin");
+  if (!(bytes instanceof Buffer)) throw new Error(`no details: ${status.details}`);
+  let found: string | undefined;
+  const told: Refusal = { metadata: {} };
+  for (const { type_url, value } of read("google.rpc.Status", bytes).details) {
+    const name = String(type_url).split("/").at(-1);
+    if (name === "google.rpc.ErrorInfo") {
+      const info = read(name, value);
+      found = info.reason;
+      told.metadata = info.metadata;
+    } else if (name === "google.rpc.RetryInfo") {
+      const { seconds, nanos } = read(name, value).retry_delay;
+      told.wait = seconds + nanos / 1e9;
+    }
+  }
+  assert.equal(found, reason);
+  return told;
+}
+
+/** The call must be refused with this code and reason. */
+// eslint-disable-next-line @typescript-eslint/no-explicit-any
+async function refused(client: any, method: string, request: Fields, token: string | undefined, code: grpc.status, reason: string): Promise<Refusal> {
   try {
     await call(client, method, request, token);
   } catch (error) {
-    const status = error as grpc.ServiceError;
-    assert.equal(status.code, code, `${status.code} ${status.details}`);
-    assert.equal(status.details, reason);
-    const details = status.metadata.get("grpc-status-details-bin");
-    assert.ok(details.length > 0 && details[0].toString().includes(reason), "a refusal without ErrorInfo");
-    return;
+    return refusal(error, code, reason);
   }
   throw new Error(`not refused: ${reason}`);
+}
+
+/** Calls until it is no longer refused for this reason, after the waits that the refusals name. */
+// eslint-disable-next-line @typescript-eslint/no-explicit-any
+async function whenOpen(client: any, method: string, request: Fields, token: string, reason: string): Promise<{ answer: any; refusals: number }> {
+  for (let refusals = 0; refusals < 5; refusals++) {
+    try {
+      return { answer: await call(client, method, request, token), refusals };
+    } catch (error) {
+      const { wait } = refusal(error, grpc.status.RESOURCE_EXHAUSTED, reason);
+      if (!wait) throw new Error("a refusal to come back later does not say when");
+      await pause(Math.ceil(wait * 1000));
+    }
+  }
+  throw new Error("the waits that the refusals name are too short");
 }
 
 /** Waits until the carrier has `count` messages with a code for the number; notices are passed over. */
@@ -85,6 +142,9 @@ async function texts(count: number): Promise<string[]> {
 function codeIn(text: string): string | undefined {
   return /^@\S+ #(\d{6})$/.exec(text.split("\n").at(-1) ?? "")?.[1];
 }
+
+const otherThan = (code: string | undefined) => (code === "000000" ? "000001" : "000000");
+const milliseconds = (at: { seconds: number; nanos: number }) => at.seconds * 1000 + at.nanos / 1e6;
 
 function step(name: string) {
   steps += 1;
@@ -119,14 +179,27 @@ await refused(signIn, "GetSession", {}, enrolled.session_token, grpc.status.UNAU
 answer = await call(signIn, "SignIn", first);
 assert.equal(answer.stage, "SESSION_STAGE_AWAITING_SECOND_FACTOR");
 await refused(twoFactor, "GetTwoFactor", {}, answer.session_token, grpc.status.FAILED_PRECONDITION, "second_factor_required");
-const seen = (await texts(1)).length;
-await call(codes, "SendSignInCode", { idempotency_key: randomUUID() }, answer.session_token);
-const code = codeIn((await texts(seen + 1)).at(-1) ?? "");
+let seen = (await texts(1)).length;
+const sent = (await call(codes, "SendSignInCode", { idempotency_key: randomUUID() }, answer.session_token)).challenge;
 step("sent the code of the sign-in");
 
-await refused(codes, "ResendCode", { idempotency_key: randomUUID() }, answer.session_token, grpc.status.RESOURCE_EXHAUSTED, "code.resend_too_early");
-const wrong = code === "000000" ? "000001" : "000000";
-await refused(codes, "VerifyCode", { code: wrong }, answer.session_token, grpc.status.INVALID_ARGUMENT, "code.wrong");
+// Too early at first; the same request goes through when the refusal says so.
+const again = { idempotency_key: randomUUID() };
+const opened = await whenOpen(codes, "ResendCode", again, answer.session_token, "code.resend_too_early");
+const resent = opened.answer.challenge;
+assert.ok(opened.refusals > 0, "a resend was not too early");
+assert.equal(resent.reference, sent.reference);
+assert.equal(resent.sends_left, sent.sends_left - 1);
+assert.ok(milliseconds(resent.resend_at) > milliseconds(sent.resend_at));
+seen += 2;
+const both = (await texts(seen)).slice(-2);
+let code = codeIn(both[0]);
+assert.equal(codeIn(both[1]), code, "a resend repeats the code");
+assert.ok(both.every((text) => text.includes(sent.reference)));
+step("sent the same code again");
+
+let told = await refused(codes, "VerifyCode", { code: otherThan(code) }, answer.session_token, grpc.status.INVALID_ARGUMENT, "code.wrong");
+assert.equal(told.metadata.tries_left, "4");
 const done = await call(codes, "VerifyCode", { code }, answer.session_token);
 assert.ok(done.session_token);
 step("signed in with the code");
@@ -135,12 +208,25 @@ step("signed in with the code");
 for (let challenge = 0; challenge < 3; challenge++) {
   answer = await call(signIn, "SignIn", first);
   await call(codes, "SendSignInCode", { idempotency_key: randomUUID() }, answer.session_token);
-  for (let attempt = 0; attempt < 5; attempt++) {
-    await assert.rejects(call(codes, "VerifyCode", { code: wrong }, answer.session_token));
+  seen += 1;
+  code = codeIn((await texts(seen)).at(-1) ?? "");
+  for (const left of ["4", "3", "2", "1", "0"]) {
+    told = await refused(codes, "VerifyCode", { code: otherThan(code) }, answer.session_token, grpc.status.INVALID_ARGUMENT, "code.wrong");
+    assert.equal(told.metadata.tries_left, left);
   }
 }
+// From then on no code is taken, the right one neither, and none is sent.
+const tried = answer.session_token;
 answer = await call(signIn, "SignIn", first);
-await refused(codes, "SendSignInCode", { idempotency_key: randomUUID() }, answer.session_token, grpc.status.RESOURCE_EXHAUSTED, "second_factor.locked");
+assert.equal(answer.stage, "SESSION_STAGE_AWAITING_SECOND_FACTOR");
+const locked: [string, Fields, string][] = [
+  ["VerifyCode", { code }, tried],
+  ["SendSignInCode", { idempotency_key: randomUUID() }, answer.session_token],
+];
+for (const [method, request, token] of locked) {
+  const { wait = 0 } = await refused(codes, method, request, token, grpc.status.RESOURCE_EXHAUSTED, "second_factor.locked");
+  assert.ok(wait > 0 && wait <= FIRST_LOCK_SECONDS, `locked for ${wait} s`);
+}
 step("locked the second step");
 
 await call(codes, "UseRecoveryCode", { recovery_code: enrolled.recovery_codes[0].toLowerCase() }, answer.session_token);

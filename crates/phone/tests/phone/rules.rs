@@ -42,10 +42,12 @@ fn without_plus_and_country_nothing_is_guessed() {
     for input in ["06 12 34 56 78", "33612345678", "2125550123", "", "  ", "0"] {
         refused(input, None, PhoneError::CountryRequired);
     }
+    let error = PhoneError::CountryRequired;
     assert_eq!(
-        PhoneError::CountryRequired.reason(),
-        "phone.country_required"
+        (error.reason(), error.field()),
+        ("phone.country_required", "country")
     );
+    assert!(error.details().is_empty());
     refused("zero six", None, PhoneError::Invalid);
 }
 
@@ -154,6 +156,34 @@ fn a_world_wide_service_agrees_with_no_country() {
             picked
         })
     );
+}
+
+#[test]
+fn a_refusal_names_its_field_and_the_countries_that_it_is_about() {
+    let told = |error: PhoneError| (error.field(), error.details());
+    let value = |key: &'static str, value: &str| (key, value.to_owned());
+    let mismatch = |typed| PhoneError::CountryMismatch {
+        typed,
+        typed_code: 33,
+        picked: country("BE"),
+    };
+    let mut values = vec![value("typed_code", "33"), value("picked", "BE")];
+    assert_eq!(told(mismatch(None)), ("mobile_number", values.clone()));
+    values.push(value("typed", "FR"));
+    let france = Some(country("FR"));
+    assert_eq!(told(mismatch(france)), ("mobile_number", values));
+    let unserved = |country| PhoneError::CountryNotServed { country };
+    assert_eq!(
+        told(unserved(france)),
+        ("mobile_number", vec![value("country", "FR")])
+    );
+    for error in [
+        unserved(None),
+        PhoneError::Invalid,
+        PhoneError::NotSmsCapable,
+    ] {
+        assert_eq!(told(error), ("mobile_number", Vec::new()));
+    }
 }
 
 #[test]

@@ -125,13 +125,15 @@ pub async fn deliver_invitations(app: App, rows: Vec<Row>) -> Result<(), Error> 
     Ok(())
 }
 
-/// Delivers resets that administrators started; one a user, however often it was asked for.
+/// Delivers resets that administrators started; one a user, however often it was asked for. What is
+/// refused for good is dropped.
 pub async fn deliver_password_resets(app: App, rows: Vec<Row>) -> Result<(), Error> {
     for user_id in users(&rows)? {
-        app.identity
-            .start_password_reset(user_id)
-            .await
-            .map_err(Error::Identity)?;
+        let started = app.identity.start_password_reset(user_id).await;
+        if !started.map_err(Error::Identity)? {
+            tracing::warn!(%user_id, "a password reset was dropped: identity refuses it for good");
+            metrics::counter!("password_resets_dropped_total").increment(1);
+        }
     }
     Ok(())
 }

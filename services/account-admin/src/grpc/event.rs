@@ -68,7 +68,8 @@ impl pb::event_service_server::EventService for Events {
 }
 
 /// The events, all or none; or the field that is malformed. Another service made them, so a refusal
-/// is a defect there, and its outbox keeps them until it is mended.
+/// is a defect there: its outbox sends each again alone, and keeps the malformed one until that is
+/// mended.
 fn decode(events: Vec<pb::Event>) -> Result<Vec<(Uuid, Entry)>, &'static str> {
     if events.len() > MOST {
         return Err("events");
@@ -114,15 +115,10 @@ fn decode_one(event: pb::Event) -> Result<(Uuid, Entry), &'static str> {
         actor: whom(event.actor).ok_or("actor")?,
         target: whom(event.target).ok_or("target")?,
         reason: plain(event.reason, 100).ok_or("reason")?,
-        request_id: plain(event.request_id, 64).ok_or("request_id")?,
+        // What a caller or his browser calls itself is cut and cleaned, never refused.
+        request_id: cleaned(&event.request_id, 64),
         client_ip: plain(event.client_ip, 45).ok_or("client_ip")?,
-        // The browser says what it likes: cut and cleaned, never refused.
-        user_agent: event
-            .user_agent
-            .chars()
-            .filter(|c| !c.is_control())
-            .take(256)
-            .collect(),
+        user_agent: cleaned(&event.user_agent, 256),
         details: event.details.into_iter().collect(),
     };
     Ok((organisation, entry))
@@ -138,6 +134,13 @@ fn whom(text: String) -> Option<String> {
 
 fn plain(text: String, longest: usize) -> Option<String> {
     (text.len() <= longest && !text.chars().any(char::is_control)).then_some(text)
+}
+
+fn cleaned(text: &str, longest: usize) -> String {
+    text.chars()
+        .filter(|c| !c.is_control())
+        .take(longest)
+        .collect()
 }
 
 fn encode(shown: Shown) -> pb::LoggedEvent {

@@ -26,6 +26,8 @@ pub struct State {
     pub mails: HashMap<String, String>,
     /// Who was mailed a link that sets another password.
     pub resets: Vec<String>,
+    /// Who can be mailed none, and how often that was said.
+    pub not_active: HashMap<String, u32>,
     /// Who has set a password.
     pub with_password: HashSet<String>,
     pub session_questions: u32,
@@ -144,7 +146,16 @@ impl pb::projection_service_server::ProjectionService for FakeIdentity {
         request: Request<pb::StartPasswordResetRequest>,
     ) -> Result<Response<pb::StartPasswordResetResponse>, Status> {
         let user_id = request.into_inner().user_id;
-        self.change(|state| state.resets.push(user_id));
+        self.change(|state| match state.not_active.get_mut(&user_id) {
+            Some(times) => {
+                *times += 1;
+                Err(Refusal::new(Code::FailedPrecondition, "user.not_active"))
+            }
+            None => {
+                state.resets.push(user_id);
+                Ok(())
+            }
+        })?;
         Ok(Response::new(pb::StartPasswordResetResponse {}))
     }
 

@@ -1,6 +1,7 @@
 use std::collections::BTreeMap;
 
 use sallyport_proto::admin::v1 as pb;
+use sea_orm::{ConnectionTrait, Statement};
 use tonic::Code;
 
 use crate::on_both;
@@ -10,6 +11,7 @@ on_both!(
     an_added_user_is_invited_and_told_to_identity,
     adding_is_idempotent_by_key,
     a_reset_is_logged_and_reaches_identity_also_after_it_was_away,
+    a_reset_that_identity_refuses_for_good_is_asked_for_once,
     who_cannot_be_added_is_refused_and_nothing_is_left,
     users_are_found_by_the_start_of_address_and_names,
     pages_are_complete_and_without_overlap_while_users_are_added,
@@ -227,6 +229,44 @@ async fn a_reset_is_logged_and_reaches_identity_also_after_it_was_away(world: Wo
             state.resets == [invited.clone()]
         })
         .await;
+}
+
+async fn a_reset_that_identity_refuses_for_good_is_asked_for_once(world: World) {
+    let org = world.organisation("acme.example", 2).await;
+    let active = async |local: &str| {
+        let user = world.add(&org, local).await;
+        let set = event(&org, "authn_password_change", &user, world.clock_now());
+        world.append(vec![set]).await.unwrap();
+        user
+    };
+    let start = async |user_id: &str| {
+        let user_id = user_id.to_owned();
+        let request = by(&org.token, pb::StartPasswordResetRequest { user_id });
+        world.users().start_password_reset(request).await.unwrap();
+    };
+    let (gone, there) = (active("bo").await, active("cy").await);
+    world
+        .identity
+        .change(|state| state.not_active.insert(gone.clone(), 0));
+    start(&gone).await;
+    world
+        .identity
+        .until("identity refuses", |state| state.not_active[&gone] > 0)
+        .await;
+    // What comes behind it finds that it was settled.
+    start(&there).await;
+    world
+        .identity
+        .until("the other reset arrives", |state| {
+            state.resets == [there.clone()]
+        })
+        .await;
+    let database = world.database().await;
+    let waiting = "SELECT COUNT(*) FROM outbox WHERE topic = 'password_reset' AND attempts > 0";
+    let statement = Statement::from_string(database.backend(), waiting);
+    let row = database.connection().query_one_raw(statement).await;
+    let count: i64 = row.unwrap().unwrap().try_get_by_index(0).unwrap();
+    assert_eq!(count, 0);
 }
 
 async fn users_are_found_by_the_start_of_address_and_names(world: World) {

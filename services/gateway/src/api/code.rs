@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
+use axum::response::Response;
 use http::StatusCode;
 use jiff::Timestamp;
 use sallyport_proto::identity::v1 as wire;
@@ -14,9 +15,9 @@ use utoipa::ToSchema;
 use super::error::Errors;
 use super::password::NewSession;
 use super::{Answer, Body, Done, IdempotencyKey, instant};
-use crate::App;
 use crate::problem::Problem;
 use crate::visitor::Visitor;
+use crate::{App, watch};
 
 /// What a code is for.
 #[derive(Serialize, ToSchema)]
@@ -90,20 +91,26 @@ pub(crate) struct Challenge {
     failure_reason: String,
 }
 
+impl Challenge {
+    fn of(challenge: wire::Challenge) -> Result<Self, Problem> {
+        Ok(Self {
+            purpose: Purpose::of(challenge.purpose())?,
+            message_state: MessageState::of(challenge.message_state()),
+            expires_at: instant(&challenge.expires_at),
+            resend_at: instant(&challenge.resend_at),
+            reference: challenge.reference,
+            number_ending: challenge.number_ending,
+            sends_left: challenge.sends_left,
+            tries_left: challenge.tries_left,
+            failure_reason: challenge.failure_reason,
+        })
+    }
+}
+
 /// A challenge of the wire; its absence where it must be is our trouble.
 pub(super) fn challenge_of(challenge: Option<wire::Challenge>) -> Answer<Challenge> {
     let challenge = challenge.ok_or(Problem::Failed(Code::Internal))?;
-    Ok(Json(Challenge {
-        purpose: Purpose::of(challenge.purpose())?,
-        message_state: MessageState::of(challenge.message_state()),
-        expires_at: instant(&challenge.expires_at),
-        resend_at: instant(&challenge.resend_at),
-        reference: challenge.reference,
-        number_ending: challenge.number_ending,
-        sends_left: challenge.sends_left,
-        tries_left: challenge.tries_left,
-        failure_reason: challenge.failure_reason,
-    }))
+    Ok(Json(Challenge::of(challenge)?))
 }
 
 /// Sends the code of the sign-in
@@ -159,6 +166,24 @@ pub(crate) async fn challenge(State(app): State<Arc<App>>, visitor: Visitor) -> 
             .into_inner()
             .challenge,
     )
+}
+
+/// Follows the live challenge
+#[utoipa::path(get, path = "/code/events", operation_id = "watchChallenge", tag = "code",
+    security(("session" = [])),
+    responses((status = 200, content_type = "text/event-stream", body = String,
+        description = "Server-sent events: `state` at once and at each change, its data as getChallenge \
+            answers; `end` at the end. One stream a session: another one ends it."), Errors))]
+pub(crate) async fn events(
+    State(app): State<Arc<App>>,
+    visitor: Visitor,
+) -> Result<Response, Problem> {
+    let ask = visitor.ask(wire::WatchChallengeRequest {});
+    let changes = app.clients.code().watch_challenge(ask).await?.into_inner();
+    let stop = app.stop.clone();
+    Ok(watch::events(changes, stop, |challenge| {
+        Challenge::of(challenge).ok()
+    }))
 }
 
 /// Drops the live challenge, and with it a pending enrolment

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
+use http::StatusCode;
 use jiff::Timestamp;
 use sallyport_proto::admin::v1 as wire;
 use sallyport_proto::otp::v1::{ListCountriesRequest, ValidateNumberRequest};
@@ -12,7 +13,7 @@ use tonic::Code;
 use utoipa::ToSchema;
 
 use super::error::Errors;
-use super::{Answer, Body, instant};
+use super::{Answer, Body, Done, instant};
 use crate::App;
 use crate::problem::Problem;
 use crate::visitor::Visitor;
@@ -159,6 +160,28 @@ pub(crate) async fn put(
 
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+pub(crate) struct ValidateProfile {
+    fields: Fields,
+}
+
+/// Says every field that is wrong, at once; changes nothing
+#[utoipa::path(post, path = "/profile/validate", operation_id = "validateProfile", tag = "profile",
+    security(("session" = [])), request_body = ValidateProfile,
+    responses((status = 204), Errors))]
+pub(crate) async fn validate(
+    State(app): State<Arc<App>>,
+    visitor: Visitor,
+    Body(body): Body<ValidateProfile>,
+) -> Done {
+    let ask = visitor.ask(wire::ValidateProfileRequest {
+        fields: Some(body.fields.into()),
+    });
+    app.clients.profile().validate_profile(ask).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct ValidateNumber {
     /// As typed.
     number: String,
@@ -185,7 +208,7 @@ pub(crate) async fn validate_number(
     visitor: Visitor,
     Body(body): Body<ValidateNumber>,
 ) -> Answer<Number> {
-    app.clients.session(&visitor).await?;
+    app.clients.session_that_may_enrol(&visitor).await?;
     let request = ValidateNumberRequest {
         input: body.number,
         country: body.country,
@@ -219,7 +242,7 @@ pub(crate) struct Country {
 #[utoipa::path(get, path = "/countries", operation_id = "listCountries", tag = "profile",
     security(("session" = [])), responses((status = 200, body = Countries), Errors))]
 pub(crate) async fn countries(State(app): State<Arc<App>>, visitor: Visitor) -> Answer<Countries> {
-    app.clients.session(&visitor).await?;
+    app.clients.session_that_may_enrol(&visitor).await?;
     let ask = visitor.ask(ListCountriesRequest {});
     let answer = app.clients.number().list_countries(ask).await?.into_inner();
     let countries = answer.countries.into_iter().map(|served| Country {

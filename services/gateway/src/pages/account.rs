@@ -5,14 +5,16 @@ use std::sync::{Arc, LazyLock};
 use askama::Template;
 use axum::extract::{Query, State};
 use axum::response::Response;
+use http::StatusCode;
 use sallyport_phone::{Country, PhoneNumber};
 use sallyport_proto::admin::v1::ProfileFields;
 use sallyport_proto::identity::v1::{
-    GetTwoFactorRequest, GetTwoFactorResponse, ListSessionsRequest, OpenSession, TwoFactorState,
+    GetTwoFactorRequest, GetTwoFactorResponse, ListSessionsRequest, TwoFactorState,
 };
 use sallyport_proto::otp::v1::{ListCountriesRequest, ListCountriesResponse};
 
 use super::frame::{self, Choice, Errors, Field, Frame, Pick};
+use super::sessions::SessionRow;
 use super::{Reader, Told, signed_in};
 use crate::App;
 use crate::guard::Form;
@@ -123,15 +125,6 @@ struct Factor {
     unconfirmed: bool,
 }
 
-struct SessionRow {
-    id: String,
-    since: Option<Moment>,
-    used: Option<Moment>,
-    ip: String,
-    browser: String,
-    current: bool,
-}
-
 /// The page.
 pub(crate) async fn page(
     State(app): State<Arc<App>>,
@@ -141,11 +134,26 @@ pub(crate) async fn page(
     let reader = signed_in(&app, &visitor).await?;
     let factor = two_factor(&app, &visitor).await?;
     let typed = Typed::stored(&reader, factor.state() == TwoFactorState::Active);
-    let mut f = Frame::of(&app, &reader, reader.w.my_account());
-    f.notice = done(reader.w, &told);
-    f.alert = told.why(reader.w);
-    let shown = form(&app, &reader, &factor, f, &typed, &Errors::default()).await?;
+    let mut errors = Errors::default();
+    match told.why(reader.w) {
+        // Refused only when the code was to be sent: what helps is typed at the number all the same.
+        Some(why) if told.why.starts_with("phone.") => errors.field("mobile_number", why),
+        why => errors.alert = why,
+    }
+    let mut f = Frame::of(&app, &reader, reader.w.my_account()).with_errors(&errors);
+    f.notice = notice(reader.w, &told);
+    let mut shown = form(&app, &reader, &factor, f, &typed, &errors).await?;
+    // What is told of the request before is no error of this one.
+    *shown.status_mut() = StatusCode::OK;
     Ok(frame::with_cookies(shown, &reader.cookies()))
+}
+
+/// What was done, and what is left of the recovery codes where one was used for it. Switched off,
+/// 2FA has none any more.
+fn notice(w: Words, told: &Told) -> Option<String> {
+    let left = told.left(w).filter(|_| told.done != "two_factor_off");
+    let parts: Vec<String> = done(w, told).into_iter().chain(left).collect();
+    (!parts.is_empty()).then(|| parts.join(" "))
 }
 
 fn done(w: Words, told: &Told) -> Option<String> {
@@ -164,13 +172,6 @@ fn done(w: Words, told: &Told) -> Option<String> {
         "password" => w.done_password(),
         "sessions" => w.done_sessions(),
         "cancelled" => w.done_cancelled(),
-        "recovery" => match told.left.parse::<u32>() {
-            Ok(0) => w.recovery_none_left(),
-            Ok(1) => w.recovery_one_left(),
-            Ok(left) if left <= 2 => return Some(w.recovery_few_left(left)),
-            Ok(left) => return Some(w.recovery_left(left)),
-            Err(_) => return None,
-        },
         _ => return None,
     };
     Some(text.to_owned())
@@ -277,51 +278,6 @@ impl Factor {
                 .unwrap_or_default(),
             unconfirmed: active && !number.is_empty() && number != *confirmed,
         }
-    }
-}
-
-impl SessionRow {
-    fn of(session: OpenSession, reader: &Reader) -> Self {
-        Self {
-            since: reader.reading.wire(&session.created_at),
-            used: reader.reading.wire(&session.last_used_at),
-            browser: browser(&session.user_agent, reader.w),
-            id: session.session_id,
-            ip: session.client_ip,
-            current: session.current,
-        }
-    }
-}
-
-/// "Firefox, Windows" out of a `User-Agent`, as far as it can be told.
-fn browser(agent: &str, w: Words) -> String {
-    let first = |table: &[(&'static str, &'static str)]| {
-        table
-            .iter()
-            .find(|(mark, _)| agent.contains(mark))
-            .map(|(_, name)| *name)
-    };
-    let program = first(&[
-        ("Edg", "Edge"),
-        ("OPR/", "Opera"),
-        ("Firefox/", "Firefox"),
-        ("FxiOS/", "Firefox"),
-        ("Chrome/", "Chrome"),
-        ("CriOS/", "Chrome"),
-        ("Safari/", "Safari"),
-    ]);
-    let system = first(&[
-        ("Windows", "Windows"),
-        ("Android", "Android"),
-        ("iPhone", "iPhone"),
-        ("iPad", "iPad"),
-        ("Mac OS", "macOS"),
-        ("Linux", "Linux"),
-    ]);
-    match (program, system) {
-        (Some(program), Some(system)) => format!("{program}, {system}"),
-        (Some(one), None) | (None, Some(one)) => one.to_owned(),
-        (None, None) => w.unknown_browser().to_owned(),
     }
 }
 
@@ -467,20 +423,6 @@ pub(super) fn language_of(code: &str, reader: &Reader) -> Language {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn browsers_are_told_by_name_and_system() {
-        let w = Words::new(Language::English);
-        let chrome =
-            "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 Chrome/142.0 Safari/537.36";
-        let edge = format!(
-            "{} Edg/142.0",
-            chrome.replace("X11; Linux x86_64", "Windows NT 10.0")
-        );
-        assert_eq!(browser(chrome, w), "Chrome, Linux");
-        assert_eq!(browser(&edge, w), "Edge, Windows");
-        assert_eq!(browser("curl/8", w), w.unknown_browser());
-    }
 
     #[test]
     fn likely_countries_are_served_ones_in_order() {

@@ -21,6 +21,7 @@ use crate::guard::Form;
 use crate::problem::{Problem, retry_seconds};
 use crate::session::{BROWSER, Cookies, PENDING, with_query};
 use crate::visitor::Visitor;
+use crate::words::Words;
 
 const FIELDS: [&str; 1] = ["code"];
 
@@ -31,7 +32,7 @@ struct CodePage {
     /// `None`: no code is under way, and the page offers to send one.
     live: Option<Live>,
     sign_in: bool,
-    /// The factor is disabled: no code can be sent, but a link to enrol anew.
+    /// The factor of a sign-in is disabled: no code is asked for, and a link to enrol anew offered.
     disabled: bool,
     /// Recovery codes open sign-in and step-up, not the confirming of a number.
     recovery: bool,
@@ -96,36 +97,45 @@ async fn show(
 ) -> Result<Response, Problem> {
     let w = words_of(session, visitor);
     let challenge = challenge(app, visitor).await?;
-    if challenge.is_none() && session.may_enrol {
-        return Ok(redirect("/enrol"));
-    }
     let purpose = challenge
         .as_ref()
         .map_or(Purpose::Unspecified, Challenge::purpose);
     let binds = matches!(purpose, Purpose::Enrolment | Purpose::NumberChange);
+    if session.may_enrol && !binds {
+        // Its code is over, or was not asked for yet: back to the number, with what there is to tell.
+        let pairs = [("why", told.why.as_str()), ("wait", told.wait.as_str())];
+        return Ok(redirect(&with_query("/enrol", &pairs)));
+    }
     let sign_in = awaiting(session) && !binds;
+    let disabled = sign_in && session.second_factor_disabled;
     if challenge.is_none() && !sign_in && told.go.is_empty() && told.next().is_empty() {
         // Nothing asks for a code, as after Back from a finished one: there is nothing to tell.
-        let pairs = [("why", told.why.as_str()), ("wait", told.wait.as_str())];
+        let pairs = [
+            ("why", told.why.as_str()),
+            ("wait", told.wait.as_str()),
+            ("left", told.left.as_str()),
+        ];
         return Ok(redirect(&with_query("/account", &pairs)));
     }
-    let title = if binds {
-        w.code_title_number()
-    } else {
-        w.code_title()
+    let title = match (binds, disabled) {
+        (true, _) => w.code_title_number(),
+        (false, true) => w.enrol_title(),
+        (false, false) => w.code_title(),
     };
-    let mut frame = Frame::within(app, visitor, w, title)
-        .with_errors(errors)
-        .script("code.js");
-    if errors.is_empty() {
+    let mut frame = Frame::within(app, visitor, w, title).script("code.js");
+    if disabled {
+        (frame.notice, frame.alert) = told_disabled(w, told);
+    } else if errors.is_empty() {
         frame.alert = told.why(w);
         frame.notice = match told.done.as_str() {
             "resent" => Some(w.code_resent().to_owned()),
-            "link_sent" => Some(w.enrol_link_sent().to_owned()),
-            _ => None,
+            _ => told.left(w),
         };
+    } else {
+        frame = frame.with_errors(errors);
     }
-    let live = challenge.map(|c| Live {
+    // A code that was sent before the factor was disabled is worth nothing.
+    let live = challenge.filter(|_| !disabled).map(|c| Live {
         code: Field::text("code", w.code_field())
             .hint(w.code_hint())
             .fill("one-time-code", "numeric")
@@ -149,9 +159,7 @@ async fn show(
     let template = CodePage {
         sign_in,
         recovery: !binds,
-        disabled: sign_in
-            && (told.done == "link_sent"
-                || matches!(told.why.as_str(), "second_factor.disabled" | "link.limit")),
+        disabled,
         go: told.go.clone(),
         next: told.next().to_owned(),
         recovery_path: with_query("/recovery", &pairs),
@@ -164,6 +172,17 @@ async fn show(
         shown,
         &frame::language_cookie(visitor, w.language),
     ))
+}
+
+/// Notice and alert of the page where the factor is disabled: that a link was mailed or why not, else
+/// that it is disabled.
+fn told_disabled(w: Words, told: &Told) -> (Option<String>, Option<String>) {
+    if told.done == "link_sent" {
+        return (Some(w.enrol_link_sent().to_owned()), None);
+    }
+    let refused = told.why(w).filter(|_| told.why.starts_with("link."));
+    let alert = refused.unwrap_or_else(|| w.r_second_factor_disabled().to_owned());
+    (None, Some(alert))
 }
 
 /// What the forms of the page carry on.
@@ -291,17 +310,18 @@ pub(crate) async fn verify(
             }
             let mut errors = Errors::default();
             let last = refusal.get("tries_left") == Some("0");
+            (told.why, told.wait) = self::told(&refusal);
             match refusal.reason.as_str() {
                 // The field is gone with the challenge: the page itself says so.
                 "code.wrong" if last => "code.ended".clone_into(&mut told.why),
-                reason @ ("code.ended" | "code.expired" | "code.used" | "code.none") => {
-                    reason.clone_into(&mut told.why);
-                }
+                "code.ended" | "code.expired" | "code.used" | "code.none" => {}
                 "code.format" | "code.wrong" => {
                     errors.field("code", crate::refusals::sentence(w, &refusal));
                 }
                 _ => errors.add(w, &refusal, &FIELDS),
             }
+            // This very attempt may have disabled the factor.
+            let session = app.clients.session(&visitor).await?;
             let response = show(&app, &visitor, &session, &told, &errors).await?;
             if response.status().is_redirection() {
                 return Ok(response);
@@ -320,7 +340,10 @@ pub(crate) async fn verify(
     let go = Go::read(&visitor, &told.go);
     let response = match answer.purpose() {
         Purpose::StepUp => match go {
-            Some(go) => two_factor::proceed(&app, &after, go, &mut cookies).await?,
+            // The new token must reach the browser even where the action failed.
+            Some(go) => two_factor::proceed(&app, &after, go, &mut cookies)
+                .await
+                .unwrap_or_else(|problem| super::errors::page(&app, &after, &problem)),
             None => onward(&told),
         },
         Purpose::Enrolment if !answer.recovery_codes.is_empty() => {

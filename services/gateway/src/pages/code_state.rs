@@ -1,29 +1,22 @@
 //! How far the message is: framed and refreshing itself without script, as server-sent events with.
 
-use std::convert::Infallible;
 use std::sync::Arc;
-use std::time::Duration;
 
 use askama::Template;
 use axum::extract::State as Shared;
-use axum::response::sse::{Event, KeepAlive, Sse};
-use axum::response::{IntoResponse, Response};
-use futures::{Stream, StreamExt, stream};
+use axum::response::Response;
 use http::{HeaderValue, StatusCode, header};
 use sallyport_chassis::clock::from_proto;
-use sallyport_proto::identity::v1::{
-    Challenge, GetSessionRequest, MessageState, WatchChallengeRequest,
-};
+use sallyport_proto::identity::v1::{Challenge, MessageState, WatchChallengeRequest};
 use serde::Serialize;
 
 use super::{frame, words_of};
-use crate::App;
-use crate::assets;
 use crate::headers::FRAMED_POLICY;
 use crate::moment::wait;
 use crate::problem::Problem;
 use crate::visitor::Visitor;
 use crate::words::Words;
+use crate::{App, assets, watch};
 
 /// The part of a code's life, in seconds before its end, in which the page warns.
 const WARNING: u64 = 150;
@@ -135,55 +128,16 @@ pub(crate) async fn framed(
     Ok(response)
 }
 
-/// Events `state` with a [`State`] as JSON, at each change; `end` when the challenge has ended.
+/// The same as server-sent events, for the page's script; each has a [`State`].
 pub(crate) async fn events(
     Shared(app): Shared<Arc<App>>,
     visitor: Visitor,
 ) -> Result<Response, Problem> {
-    let ask = visitor.ask(GetSessionRequest {});
-    let session = app
-        .clients
-        .sign_in()
-        .get_session(ask)
-        .await?
-        .into_inner()
-        .session;
-    let w = words_of(&session.unwrap_or_default(), &visitor);
-    let watch = visitor.ask(WatchChallengeRequest {});
-    let changes = app
-        .clients
-        .code()
-        .watch_challenge(watch)
-        .await?
-        .into_inner();
+    let session = app.clients.session(&visitor).await?;
+    let w = words_of(&session, &visitor);
+    let ask = visitor.ask(WatchChallengeRequest {});
+    let changes = app.clients.code().watch_challenge(ask).await?.into_inner();
     let stop = app.stop.clone();
-    let states = changes.map(move |change| match change {
-        Ok(change) => match change.challenge {
-            Some(challenge) => event(&State::of(&app, w, &challenge)),
-            None => end(),
-        },
-        Err(_) => end(),
-    });
-    let stream = states
-        .chain(stream::once(async { end() }))
-        .take_until(stop.cancelled_owned());
-    Ok(sse(stream))
-}
-
-fn sse(stream: impl Stream<Item = Event> + Send + 'static) -> Response {
-    let alive = KeepAlive::new().interval(Duration::from_secs(15));
-    Sse::new(stream.map(Ok::<_, Infallible>))
-        .keep_alive(alive)
-        .into_response()
-}
-
-fn event(state: &State) -> Event {
-    Event::default()
-        .event("state")
-        .json_data(state)
-        .unwrap_or_else(|_| end())
-}
-
-fn end() -> Event {
-    Event::default().event("end").data("")
+    let show = move |challenge: Challenge| Some(State::of(&app, w, &challenge));
+    Ok(watch::events(changes, stop, show))
 }

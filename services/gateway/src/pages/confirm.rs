@@ -26,24 +26,46 @@ struct ConfirmPage {
     go: String,
 }
 
+/// The session, of which no profile is asked.
+async fn past_both_steps(app: &App, visitor: &Visitor) -> Result<Session, Problem> {
+    let session = app.clients.session(visitor).await?;
+    if awaiting(&session) {
+        return Err(Problem::second_factor_required());
+    }
+    Ok(session)
+}
+
 /// The form.
 pub(crate) async fn page(
     State(app): State<Arc<App>>,
     visitor: Visitor,
     Query(told): Query<Told>,
 ) -> Result<Response, Problem> {
-    let session = app.clients.session(&visitor).await?;
+    let session = past_both_steps(&app, &visitor).await?;
     match Go::read(&visitor, &told.go) {
-        Some(go) if !awaiting(&session) => {
-            Ok(form(&app, &visitor, &session, &go, &Errors::default()))
-        }
-        _ => Ok(redirect("/account")),
+        Some(go) => Ok(form(
+            &app,
+            &visitor,
+            &session,
+            &go,
+            &told,
+            &Errors::default(),
+        )),
+        None => Ok(redirect("/account")),
     }
 }
 
-fn form(app: &App, visitor: &Visitor, session: &Session, go: &Go, errors: &Errors) -> Response {
+fn form(
+    app: &App,
+    visitor: &Visitor,
+    session: &Session,
+    go: &Go,
+    told: &Told,
+    errors: &Errors,
+) -> Response {
     let w = words_of(session, visitor);
-    let f = Frame::within(app, visitor, w, w.confirm_title()).with_errors(errors);
+    let mut f = Frame::within(app, visitor, w, w.confirm_title()).with_errors(errors);
+    f.notice = told.left(w);
     let template = ConfirmPage {
         what: go.words(w),
         email: session.email.clone(),
@@ -63,7 +85,7 @@ pub(crate) async fn submit(
     visitor: Visitor,
     posted: Form,
 ) -> Result<Response, Problem> {
-    let session = app.clients.session(&visitor).await?;
+    let session = past_both_steps(&app, &visitor).await?;
     let Some(go) = Go::read(&visitor, posted.raw("go")) else {
         return Ok(redirect("/account"));
     };
@@ -89,7 +111,7 @@ pub(crate) async fn submit(
             } else {
                 errors.add(w, &refusal, &["password"]);
             }
-            let page = form(&app, &visitor, &session, &go, &errors);
+            let page = form(&app, &visitor, &session, &go, &Told::default(), &errors);
             return Ok(frame::refused(page, refusal));
         }
     };

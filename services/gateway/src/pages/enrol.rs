@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use askama::Template;
-use axum::extract::State;
+use axum::extract::{Query, State};
 use axum::response::Response;
 use sallyport_chassis::Refusal;
 use sallyport_proto::identity::v1::{
@@ -16,8 +16,8 @@ use tonic::Status;
 
 use super::account::{likely, picker, served};
 use super::frame::{self, Choice, Errors, Field, Frame};
-use super::number::validated;
-use super::{code, redirect, save, sign_in, words_of};
+use super::number::{dialled, validated};
+use super::{Told, code, redirect, sign_in, words_of};
 use crate::App;
 use crate::csrf::idempotency_key;
 use crate::guard::Form;
@@ -104,21 +104,23 @@ pub(super) async fn link_submit(
     if answer.stage() == SessionStage::SignedIn {
         return Ok(frame::with_cookies(redirect("/account"), &cookies));
     }
-    let ask = visitor
-        .with_session(&answer.session_token)
-        .ask(UseEnrolmentLinkRequest { link_token });
-    let to = match app.clients.code().use_enrolment_link(ask).await {
+    let after = visitor.with_session(&answer.session_token);
+    let ask = after.ask(UseEnrolmentLinkRequest { link_token });
+    let used = app.clients.code().use_enrolment_link(ask).await;
+    // Past the password all the same: the browser gets the token, whatever became of the link.
+    let response = match used.map_err(Problem::from) {
         Ok(answer) => {
             cookies.session(&answer.into_inner().session_token);
-            "/enrol".to_owned()
+            redirect("/enrol")
         }
-        // Past the password all the same: the code page has the other ways in.
-        Err(status) => {
-            let (why, wait) = code::told(&Problem::from(status).refusal()?);
-            with_query("/code", &[("why", &why), ("wait", &wait)])
+        // The code page has the other ways in.
+        Err(Problem::Refused(refusal)) => {
+            let (why, wait) = code::told(&refusal);
+            redirect(&with_query("/code", &[("why", &why), ("wait", &wait)]))
         }
+        Err(failed) => super::errors::page(app, &after, &failed),
     };
-    Ok(frame::with_cookies(redirect(&to), &cookies))
+    Ok(frame::with_cookies(response, &cookies))
 }
 
 #[derive(Template)]
@@ -128,61 +130,94 @@ struct EnrolPage {
     email: String,
     country: Choice,
     number: Field,
+    dialled: String,
     /// Asked where it was typed too long ago.
     password: Option<Field>,
+}
+
+/// What stands in the number's form.
+#[derive(Default)]
+struct Typed {
+    country: String,
+    number: String,
+    /// The number as it will be dialled, where that was asked without script.
+    dialled: String,
+    /// Whether the password is asked.
+    password: bool,
+}
+
+impl Typed {
+    fn posted(posted: &Form) -> Self {
+        Self {
+            country: posted.text("country"),
+            number: posted.text("mobile_number"),
+            dialled: String::new(),
+            password: posted.ticked("password"),
+        }
+    }
 }
 
 /// The number's form.
 pub(crate) async fn page(
     State(app): State<Arc<App>>,
     visitor: Visitor,
+    Query(told): Query<Told>,
 ) -> Result<Response, Problem> {
     let session = app.clients.session(&visitor).await?;
     if !session.may_enrol {
         return Ok(redirect("/account"));
     }
-    form(
-        &app,
-        &visitor,
-        &session,
-        ("", ""),
-        false,
-        &Errors::default(),
-    )
-    .await
+    let w = words_of(&session, &visitor);
+    let mut f = Frame::within(&app, &visitor, w, w.enrol_title());
+    f.alert = told.why(w);
+    let (typed, errors) = (Typed::default(), Errors::default());
+    form(&app, &visitor, &session, f, &typed, &errors).await
+}
+
+/// The form with errors, or with none.
+async fn again(
+    app: &App,
+    visitor: &Visitor,
+    session: &Session,
+    typed: &Typed,
+    errors: &Errors,
+) -> Result<Response, Problem> {
+    let w = words_of(session, visitor);
+    let f = Frame::within(app, visitor, w, w.enrol_title()).with_errors(errors);
+    form(app, visitor, session, f, typed, errors).await
 }
 
 async fn form(
     app: &App,
     visitor: &Visitor,
     session: &Session,
-    (country, number): (&str, &str),
-    password: bool,
+    f: Frame,
+    typed: &Typed,
     errors: &Errors,
 ) -> Result<Response, Problem> {
-    let w = words_of(session, visitor);
+    let w = f.w;
     let ask = visitor.ask(ListCountriesRequest {});
     let countries = app.clients.number().list_countries(ask).await?;
     let served = served(countries.into_inner(), w);
     let likely = likely(&served, "", &visitor.regions);
-    let f = Frame::within(app, visitor, w, w.enrol_title()).with_errors(errors);
-    let password = password.then(|| {
+    let password = typed.password.then(|| {
         Field::password("password", w.password(), "current-password")
             .error(errors)
             .required()
     });
     let template = EnrolPage {
         email: session.email.clone(),
-        country: picker("country", w.country(), w, &likely, &served, country)
+        country: picker("country", w.country(), w, &likely, &served, &typed.country)
             .filter(w.country_filter())
             .error(errors),
         number: Field::text("mobile_number", w.mobile_number())
             .hint(w.mobile_hint())
-            .value(number)
+            .value(&typed.number)
             .fill("tel", "tel")
             .most(40)
             .error(errors)
             .required(),
+        dialled: typed.dialled.clone(),
         password,
         f: f.script("number.js"),
     };
@@ -192,53 +227,87 @@ async fn form(
 /// The number: a code goes to it, and that code ends the sign-in.
 pub(crate) async fn submit(
     State(app): State<Arc<App>>,
-    visitor: Visitor,
+    mut visitor: Visitor,
     posted: Form,
 ) -> Result<Response, Problem> {
     let session = app.clients.session(&visitor).await?;
     if !session.may_enrol {
         return Ok(redirect("/account"));
     }
-    let w = words_of(&session, &visitor);
-    let (country, number) = (posted.text("country"), posted.text("mobile_number"));
-    let asked = posted.ticked("password");
+    let mut typed = Typed::posted(&posted);
+    if posted.ticked("check") {
+        return check(&app, &visitor, &session, typed).await;
+    }
     let mut cookies = Cookies::default();
-    let sent = enrol(&app, &visitor, &posted, &mut cookies).await;
-    let response = match sent {
+    let response = match enrol(&app, &mut visitor, &mut typed, &posted, &mut cookies).await {
         Ok(()) => {
             cookies.set(PENDING, "1");
             redirect("/code")
         }
-        Err(problem) => {
-            let refusal = save::named(problem.refusal()?);
-            if refusal.reason.starts_with("session.") {
-                return Err(refusal.into());
-            }
-            let stale = refusal.reason == "password_confirmation_required";
-            let mut errors = Errors::default();
-            if stale {
-                errors.field("password", crate::refusals::sentence(w, &refusal));
-            } else {
-                errors.add(w, &refusal, &FIELDS);
-            }
-            let typed = (country.as_str(), number.as_str());
-            let page = form(&app, &visitor, &session, typed, stale || asked, &errors).await?;
-            frame::refused(page, refusal)
-        }
+        Err(problem) if problem.reason().starts_with("session.") => return Err(problem),
+        // A right password has replaced the token: whatever comes next is bound to the new one, and
+        // the browser gets it.
+        Err(problem) => refused(&app, &visitor, &session, typed, problem)
+            .await
+            .unwrap_or_else(|problem| super::errors::page(&app, &visitor, &problem)),
     };
     Ok(frame::with_cookies(response, &cookies))
 }
 
-async fn enrol(
+/// Without script: the form as it was typed, with the number as it will be dialled or what is wrong
+/// with it. Changes nothing.
+async fn check(
     app: &App,
     visitor: &Visitor,
+    session: &Session,
+    mut typed: Typed,
+) -> Result<Response, Problem> {
+    let w = words_of(session, visitor);
+    let number = (typed.country.as_str(), typed.number.as_str());
+    let checked = dialled(app, visitor, w, number, &FIELDS).await?;
+    let errors = match checked {
+        Ok(dialled) => {
+            typed.dialled = dialled;
+            Errors::default()
+        }
+        Err(errors) => errors,
+    };
+    again(app, visitor, session, &typed, &errors).await
+}
+
+/// The form once more, and why no code was sent.
+async fn refused(
+    app: &App,
+    visitor: &Visitor,
+    session: &Session,
+    mut typed: Typed,
+    problem: Problem,
+) -> Result<Response, Problem> {
+    let w = words_of(session, visitor);
+    let refusal = problem.refusal()?;
+    let mut errors = Errors::default();
+    if refusal.reason == "password_confirmation_required" {
+        typed.password = true;
+        errors.field("password", crate::refusals::sentence(w, &refusal));
+    } else {
+        errors.add(w, &refusal, &FIELDS);
+    }
+    let page = again(app, visitor, session, &typed, &errors).await?;
+    Ok(frame::refused(page, refusal))
+}
+
+/// Confirms the password where it was asked, which replaces the visitor's token, and has the code
+/// sent.
+async fn enrol(
+    app: &App,
+    visitor: &mut Visitor,
+    typed: &mut Typed,
     posted: &Form,
     cookies: &mut Cookies,
 ) -> Result<(), Problem> {
-    let (typed, country) = (posted.text("mobile_number"), posted.text("country"));
-    let number = validated(app, visitor, typed, country).await??.e164;
-    let mut visitor = visitor.clone();
-    if posted.ticked("password") {
+    let (input, country) = (typed.number.clone(), typed.country.clone());
+    let number = validated(app, visitor, input, country).await??.e164;
+    if typed.password {
         let request = ConfirmPasswordRequest {
             password: posted.raw("password").to_owned(),
         };
@@ -246,7 +315,8 @@ async fn enrol(
         let confirmed = passwords.confirm_password(visitor.ask(request)).await;
         let token = confirmed.map_err(at_the_field)?.into_inner().session_token;
         cookies.session(&token);
-        visitor = visitor.with_session(&token);
+        *visitor = visitor.with_session(&token);
+        typed.password = false;
     }
     let request = EnableTwoFactorRequest {
         idempotency_key: idempotency_key(posted.nonce(), &["enrol", &number]),

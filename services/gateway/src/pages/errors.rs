@@ -24,8 +24,9 @@ struct ErrorPage {
     f: Frame,
     sentence: String,
     request_id: String,
-    /// A link that set a password, and does no more: a new one can be asked for.
-    forgot: bool,
+    /// A one-time link that has ended. What it was for nobody knows any more, so every way to
+    /// another one is told.
+    link: bool,
 }
 
 /// Runs a page; what it could not do becomes a page too.
@@ -98,9 +99,9 @@ pub(crate) fn page(app: &App, visitor: &Visitor, problem: &Problem) -> Response 
         Problem::Refused(refusal) => (w.error_refused(), refusals::sentence(w, refusal)),
         Problem::Failed(_) => (w.error_failed(), w.something_wrong().to_owned()),
     };
-    let forgot = problem.reason() == "link.invalid";
+    let link = problem.reason() == "link.invalid";
     let title = match problem.status() {
-        _ if forgot => w.error_link(),
+        _ if link => w.error_link(),
         StatusCode::NOT_FOUND => w.error_not_found(),
         _ => title,
     };
@@ -108,7 +109,7 @@ pub(crate) fn page(app: &App, visitor: &Visitor, problem: &Problem) -> Response 
         f: Frame::within(app, visitor, w, title),
         sentence,
         request_id: visitor.caller.request_id.clone(),
-        forgot,
+        link,
     };
     let mut response = frame::show(problem.status(), &template);
     problem.write(response.headers_mut());

@@ -47,11 +47,16 @@ use crate::words::{Language, Words};
 
 /// The pages.
 pub(crate) fn router(app: &Arc<App>) -> Router {
+    // Made by `Frame::before`; the language switch stands on these and on pages without a session.
+    let before: Router<Arc<App>> = Router::new()
+        .route("/sign-in", get(sign_in::page).post(sign_in::submit))
+        .route("/forgot", get(forgot::page).post(forgot::submit))
+        .route("/link/{token}", get(link::page).post(link::submit))
+        .route("/language", post(language::switch))
+        .layer(from_fn_with_state(app.clone(), crate::guard::posts_before));
     Router::new()
         .route("/", get(|| async { redirect("/account") }))
-        .route("/sign-in", get(sign_in::page).post(sign_in::submit))
         .route("/sign-out", post(sign_in::sign_out))
-        .route("/language", post(language::switch))
         .route("/code", get(code::page).post(code::verify))
         .route("/code/send", post(code::send))
         .route("/code/resend", post(code::resend))
@@ -72,8 +77,6 @@ pub(crate) fn router(app: &Arc<App>) -> Router {
         )
         .route("/account/sessions", post(sessions::end))
         .route("/activity", get(activity::own))
-        .route("/link/{token}", get(link::page).post(link::submit))
-        .route("/forgot", get(forgot::page).post(forgot::submit))
         .route("/users", get(users::page))
         .route("/users/add", get(user_add::page).post(user_add::submit))
         .route(
@@ -87,6 +90,7 @@ pub(crate) fn router(app: &Arc<App>) -> Router {
         .route("/dev/inbox", get(inbox::page))
         .fallback(|| async { Problem::not_found() })
         .layer(from_fn_with_state(app.clone(), crate::guard::posts))
+        .merge(before)
         .layer(from_fn_with_state(app.clone(), errors::pages))
         .with_state(app.clone())
 }
@@ -126,10 +130,7 @@ pub(crate) async fn signed_in(app: &App, visitor: &Visitor) -> Result<Reader, Pr
     );
     let session = session?;
     if awaiting(&session) {
-        return Err(Problem::refused(
-            Code::PermissionDenied,
-            "second_factor_required",
-        ));
+        return Err(Problem::second_factor_required());
     }
     let profile = profile?
         .into_inner()
@@ -146,9 +147,9 @@ pub(crate) async fn signed_in(app: &App, visitor: &Visitor) -> Result<Reader, Pr
     })
 }
 
-/// Whether the session waits for its second step.
+/// Whether the session waits for its second step: what is not known to be signed in is not.
 pub(crate) fn awaiting(session: &Session) -> bool {
-    session.stage() == SessionStage::AwaitingSecondFactor
+    session.stage() != SessionStage::SignedIn
 }
 
 /// The terms of a session whose profile is not asked for.
@@ -190,6 +191,16 @@ impl Told {
             refusal = refusal.with("minimum", minimum);
         }
         crate::refusals::known(w, &refusal)
+    }
+
+    /// How many recovery codes are left, and the request for new ones where they are few.
+    pub(crate) fn left(&self, w: Words) -> Option<String> {
+        Some(match self.left.parse::<u32>().ok()? {
+            0 => w.recovery_none_left().to_owned(),
+            1 => w.recovery_one_left().to_owned(),
+            2 => w.recovery_few_left(2),
+            left => w.recovery_left(left),
+        })
     }
 
     /// The path of `next`, if it is one of ours.

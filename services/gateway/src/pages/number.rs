@@ -13,7 +13,6 @@ use serde::Serialize;
 
 use super::account::{self, FIELDS, Typed};
 use super::frame::{self, Errors, Frame};
-use super::save::named;
 use super::two_factor::{Go, Intent, proceed};
 use super::{Reader, signed_in};
 use crate::App;
@@ -22,6 +21,7 @@ use crate::problem::Problem;
 use crate::refusals;
 use crate::session::Cookies;
 use crate::visitor::Visitor;
+use crate::words::Words;
 
 #[derive(Serialize)]
 struct Checked {
@@ -37,7 +37,7 @@ pub(crate) async fn check(
     visitor: Visitor,
     posted: Form,
 ) -> Result<Response, Problem> {
-    let session = app.clients.session(&visitor).await?;
+    let session = app.clients.session_that_may_enrol(&visitor).await?;
     let w = super::words_of(&session, &visitor);
     let (number, country) = (posted.text("mobile_number"), posted.text("country"));
     let checked = match validated(&app, &visitor, number, country).await? {
@@ -61,18 +61,38 @@ pub(super) async fn check_in_form(
     mut typed: Typed,
 ) -> Result<Response, Problem> {
     let w = reader.w;
-    let mut errors = Errors::default();
-    let (number, country) = (typed.fields.mobile_number.clone(), typed.country.clone());
-    if number.is_empty() {
-        errors.field("mobile_number", w.mobile_required());
-    } else {
-        match validated(app, &reader.visitor, number, country).await? {
-            Ok(number) => typed.dialled = w.will_be_dialled(number.international),
-            Err(refusal) => errors.add(w, &refusal, &FIELDS),
+    let number = (typed.country.as_str(), typed.fields.mobile_number.as_str());
+    let checked = dialled(app, &reader.visitor, w, number, &FIELDS).await?;
+    let errors = match checked {
+        Ok(dialled) => {
+            typed.dialled = dialled;
+            Errors::default()
         }
-    }
+        Err(errors) => errors,
+    };
     let f = Frame::of(app, reader, w.my_account()).with_errors(&errors);
     account::form(app, reader, factor, f, &typed, &errors).await
+}
+
+/// A picked country and a typed number as they will be dialled, or what is wrong with them, at the
+/// fields of their form.
+pub(super) async fn dialled(
+    app: &App,
+    visitor: &Visitor,
+    w: Words,
+    (country, number): (&str, &str),
+    fields: &[&'static str],
+) -> Result<Result<String, Errors>, Problem> {
+    if number.is_empty() {
+        let mut errors = Errors::default();
+        errors.field("mobile_number", w.mobile_required());
+        return Ok(Err(errors));
+    }
+    let number = validated(app, visitor, number.to_owned(), country.to_owned()).await?;
+    Ok(match number {
+        Ok(number) => Ok(w.will_be_dialled(number.international)),
+        Err(refusal) => Err(Errors::of(w, &refusal, fields)),
+    })
 }
 
 /// What otp-api makes of a typed number, or why it refuses it.
@@ -85,7 +105,7 @@ pub(super) async fn validated(
     let request = visitor.ask(ValidateNumberRequest { input, country });
     match app.clients.number().validate_number(request).await {
         Ok(answer) => Ok(Ok(answer.into_inner())),
-        Err(status) => Ok(Err(named(Problem::from(status).refusal()?))),
+        Err(status) => Ok(Err(Problem::from(status).refusal()?)),
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use askama::Template;
 use axum::extract::{Query, State};
 use axum::response::Response;
+use http::{HeaderValue, header};
 use sallyport_proto::identity::v1::{Session, UseRecoveryCodeRequest};
 
 use super::frame::{self, Errors, Field, Frame};
@@ -101,14 +102,25 @@ pub(crate) async fn submit(
         Some(go) => two_factor::proceed(&app, &after, go, &mut cookies)
             .await
             .unwrap_or_else(|problem| super::errors::page(&app, &after, &problem)),
-        // How many are left is told on My account, where new ones are made.
-        None => {
-            let left = answer.recovery_codes_left.to_string();
-            redirect(&with_query(
-                "/account",
-                &[("done", "recovery"), ("left", &left)],
-            ))
-        }
+        None => redirect("/account"),
     };
+    let response = telling(response, answer.recovery_codes_left);
     Ok(frame::with_cookies(response, &cookies))
+}
+
+/// Has the page that a redirect leads to, whichever it is, tell how many recovery codes are left. What
+/// is no redirect shows a new set, or what went wrong.
+fn telling(mut response: Response, left: u32) -> Response {
+    let headers = response.headers_mut();
+    let to = headers
+        .get(header::LOCATION)
+        .and_then(|to| to.to_str().ok())
+        .map(|to| {
+            let mark = if to.contains('?') { '&' } else { '?' };
+            format!("{to}{mark}left={left}")
+        });
+    if let Some(to) = to.and_then(|to| HeaderValue::try_from(to).ok()) {
+        headers.insert(header::LOCATION, to);
+    }
+    response
 }

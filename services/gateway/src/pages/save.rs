@@ -6,7 +6,6 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::response::Response;
 use http::StatusCode;
-use sallyport_chassis::Refusal;
 use sallyport_proto::admin::v1::{ProfileFields, UpdateProfileRequest, ValidateProfileRequest};
 use sallyport_proto::identity::v1::{GetTwoFactorResponse, TwoFactorState};
 
@@ -20,6 +19,9 @@ use crate::guard::Form;
 use crate::problem::Problem;
 use crate::visitor::Visitor;
 
+/// The fields in which a number is typed.
+const NUMBER: [&str; 2] = ["mobile_number", "country"];
+
 /// The Save.
 pub(crate) async fn submit(
     State(app): State<Arc<App>>,
@@ -32,7 +34,13 @@ pub(crate) async fn submit(
     if posted.ticked("check") {
         return check_in_form(&app, &reader, &factor, typed).await;
     }
-    let again = async |errors: Errors, code: StatusCode| {
+    let again = async |mut typed: Typed, errors: Errors, code: StatusCode| {
+        // A number that is refused switches nothing on, and the box says so (rule 1). A box that was
+        // unticked to switch 2FA off stays as it was left.
+        let refused = NUMBER.iter().any(|field| !errors.at(field).is_empty());
+        if refused && factor.state() != TwoFactorState::Active {
+            typed.two_factor = false;
+        }
         let f = Frame::of(&app, &reader, reader.w.my_account()).with_errors(&errors);
         let mut response = account::form(&app, &reader, &factor, f, &typed, &errors).await?;
         *response.status_mut() = code;
@@ -40,7 +48,7 @@ pub(crate) async fn submit(
     };
     let fields = match validate(&app, &reader, &factor, &typed).await? {
         Ok(fields) => fields,
-        Err(errors) => return again(errors, StatusCode::UNPROCESSABLE_ENTITY).await,
+        Err(errors) => return again(typed, errors, StatusCode::UNPROCESSABLE_ENTITY).await,
     };
     if fields != reader.fields() {
         let request = UpdateProfileRequest {
@@ -58,7 +66,8 @@ pub(crate) async fn submit(
                 return Err(refusal.into());
             }
             let code = Problem::from(refusal.clone()).status();
-            return again(Errors::of(reader.w, &refusal, &FIELDS), code).await;
+            let errors = Errors::of(reader.w, &refusal, &FIELDS);
+            return again(typed, errors, code).await;
         }
     }
     let language = account::language_of(&fields.locale, &reader);
@@ -115,19 +124,6 @@ async fn validate(
     } else {
         Err(errors)
     })
-}
-
-/// A refusal of the number stands at its field, whatever the service called it.
-pub(super) fn named(mut refusal: Refusal) -> Refusal {
-    if refusal.reason.starts_with("phone.") {
-        let field = if refusal.reason == "phone.country_required" {
-            "country"
-        } else {
-            "mobile_number"
-        };
-        refusal.fields = vec![(field.to_owned(), refusal.reason.clone())];
-    }
-    refusal
 }
 
 /// What the Save means for 2FA. A number that was stored before and is not confirmed is not sent a

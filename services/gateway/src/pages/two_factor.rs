@@ -145,7 +145,7 @@ async fn act(
             if answer.recovery_codes.is_empty() {
                 return Ok(redirect("/account?done=two_factor_on"));
             }
-            let w = words_of(&app.clients.session(&after).await?, &after);
+            let w = terms(app, &after).await;
             Ok(codes_page(app, &after, w, &answer.recovery_codes, true))
         }
         Intent::ChangeNumber => {
@@ -173,7 +173,7 @@ async fn act(
                 .await?
                 .into_inner()
                 .recovery_codes;
-            let w = words_of(&app.clients.session(visitor).await?, visitor);
+            let w = terms(app, visitor).await;
             Ok(codes_page(app, visitor, w, &codes, false))
         }
     }
@@ -221,6 +221,7 @@ async fn refused(
             let pairs = [("go", written.as_str()), ("why", &why), ("wait", &wait)];
             Ok(redirect(&with_query("/code", &pairs)))
         }
+        "second_factor_required" => Err(refusal.into()),
         reason if reason.starts_with("session.") => Err(refusal.into()),
         _ => {
             // The profile was stored before; My account says that, and what was not done.
@@ -268,6 +269,13 @@ struct CodesPage {
     file: String,
 }
 
+/// The terms for codes that were just made. They are not shown a second time, so their page comes even
+/// where the reader's own language is not to be had, in that of the browser.
+async fn terms(app: &App, visitor: &Visitor) -> Words {
+    let session = app.clients.session(visitor).await.unwrap_or_default();
+    words_of(&session, visitor)
+}
+
 /// The one page that shows recovery codes, in the answer to what made them.
 pub(crate) fn codes_page(
     app: &App,
@@ -277,14 +285,11 @@ pub(crate) fn codes_page(
     activated: bool,
 ) -> Response {
     let mut f = Frame::within(app, visitor, w, w.recovery_codes());
-    f.notice = Some(
-        if activated {
-            w.done_two_factor_on()
-        } else {
-            w.done_codes()
-        }
-        .to_owned(),
-    );
+    f.notice = Some(if activated {
+        w.done_two_factor_on().to_owned()
+    } else {
+        w.done_codes(codes.len())
+    });
     let text = format!(
         "{}\r\n\r\n{}\r\n",
         w.recovery_codes_file(&f.portal),

@@ -4,21 +4,23 @@ use std::time::Duration;
 
 use reqwest::{Method, StatusCode};
 use sallyport_chassis::Refusal;
-use sallyport_proto::identity::v1::SessionStage;
+use sallyport_proto::identity::v1::{Purpose, SessionStage};
 use serde_json::{Value, json};
 use tonic::Code;
 
 use crate::browser::Gateway;
 use crate::fakes::{CODE, PASSWORD};
+use crate::sources::calls;
 
-struct Program {
+/// A program, in a session or in none.
+pub struct Program {
     http: reqwest::Client,
     base: String,
-    token: String,
+    pub token: String,
 }
 
 impl Program {
-    fn of(gateway: &Gateway) -> Self {
+    pub fn of(gateway: &Gateway) -> Self {
         Self {
             http: reqwest::Client::new(),
             base: gateway.base.replace("localhost", "127.0.0.1") + "/api/v1",
@@ -26,7 +28,7 @@ impl Program {
         }
     }
 
-    fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
+    pub fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
         let request = self.http.request(method, format!("{}{path}", self.base));
         match self.token.as_str() {
             "" => request,
@@ -34,11 +36,11 @@ impl Program {
         }
     }
 
-    async fn get(&self, path: &str) -> (StatusCode, Value) {
+    pub async fn get(&self, path: &str) -> (StatusCode, Value) {
         answer(self.request(Method::GET, path)).await
     }
 
-    async fn post(&self, path: &str, body: Value) -> (StatusCode, Value) {
+    pub async fn post(&self, path: &str, body: Value) -> (StatusCode, Value) {
         answer(
             self.request(Method::POST, path)
                 .header("idempotency-key", "key-00001")
@@ -48,7 +50,8 @@ impl Program {
     }
 }
 
-async fn answer(request: reqwest::RequestBuilder) -> (StatusCode, Value) {
+/// Status and body of an answer.
+pub async fn answer(request: reqwest::RequestBuilder) -> (StatusCode, Value) {
     let answer = request.send().await.unwrap();
     let status = answer.status();
     let text = answer.text().await.unwrap();
@@ -295,4 +298,67 @@ async fn every_documented_operation_is_there() {
             assert_ne!(body["error"]["reason"], "page.not_found", "{method} {path}");
         }
     }
+}
+
+#[tokio::test]
+async fn a_profile_is_validated_without_being_stored() {
+    let gateway = Gateway::start(true).await;
+    let mut program = Program::of(&gateway);
+    program.token = gateway.fakes.session(SessionStage::SignedIn);
+    let (_, profile) = program.get("/profile").await;
+    let mut typed = json!({"fields": profile["fields"]});
+    let (status, body) = program.post("/profile/validate", typed.clone()).await;
+    assert_eq!((status, body), (StatusCode::NO_CONTENT, Value::Null));
+    typed["fields"]["first_name"] = json!("A".repeat(101));
+    let (status, body) = program.post("/profile/validate", typed).await;
+    assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY);
+    let told = json!([{"field": "first_name", "reason": "field.too_long"}]);
+    assert_eq!(body["error"]["fields"], told);
+    assert_eq!(gateway.fakes.details("ValidateProfile").len(), 2);
+    assert!(gateway.fakes.details("UpdateProfile").is_empty());
+}
+
+#[tokio::test]
+async fn a_program_follows_its_code_as_the_page_does() {
+    let gateway = Gateway::start(true).await;
+    let mut program = Program::of(&gateway);
+    program.token = gateway.fakes.session(SessionStage::AwaitingSecondFactor);
+    gateway.fakes.world().send(Purpose::SignIn);
+    let request = program.request(Method::GET, "/code/events");
+    let stream = request.send().await.unwrap();
+    assert_eq!(stream.headers()["content-type"], "text/event-stream");
+    let text = stream.text().await.unwrap();
+    let part = |name: &str| {
+        let lines = text.lines();
+        let values = lines.filter_map(|line| line.strip_prefix(name));
+        values.map(str::trim).collect::<Vec<_>>()
+    };
+    assert_eq!(part("event:"), ["state", "state", "end"]);
+    let states: Vec<Value> = part("data:")[..2]
+        .iter()
+        .map(|data| serde_json::from_str(data).unwrap())
+        .collect();
+    let (_, challenge) = program.get("/code").await;
+    assert_eq!(states[0], challenge);
+    assert_eq!(states[1]["message_state"], "delivered");
+
+    let busy =
+        Refusal::new(Code::ResourceExhausted, "watch.busy").retry_after(Duration::from_secs(5));
+    gateway.fakes.refuse("WatchChallenge", busy);
+    let request = program.request(Method::GET, "/code/events");
+    let refused = request.send().await.unwrap();
+    assert_eq!(refused.status(), StatusCode::TOO_MANY_REQUESTS);
+    assert_eq!(refused.headers()["retry-after"], "5");
+    let body: Value = serde_json::from_str(&refused.text().await.unwrap()).unwrap();
+    assert_eq!(body["error"]["reason"], "watch.busy");
+}
+
+/// What the pages ask of the services, a program can ask too; the inboxes of development aside.
+#[test]
+fn every_call_of_the_pages_has_an_operation() {
+    let pages = calls(&["services/gateway/src/pages"]);
+    let programs = calls(&["services/gateway/src/api"]);
+    assert!(pages.len() > 30, "the pages are not read: {pages:?}");
+    let missing: Vec<_> = pages.difference(&programs).collect();
+    assert_eq!(missing, ["list_mails", "list_sms"]);
 }

@@ -10,6 +10,7 @@ use tonic::Code;
 
 use crate::account::filled;
 use crate::browser::{Browser, Gateway};
+use crate::fakes::PASSWORD;
 use crate::refusable::{AWAITING, NOBODY, SIGNED_IN};
 use crate::words::{LANGUAGES, say, term};
 
@@ -67,10 +68,8 @@ async fn a_bad_number_is_told_at_its_field_and_nothing_is_stored_or_sent() {
             assert_eq!(page.picked("country").unwrap(), country);
             assert_eq!(page.value("mobile_number").unwrap_or_default(), number);
             assert_eq!(page.value("first_name").unwrap(), "Augusta");
-            assert!(
-                page.picked("two_factor").is_some(),
-                "the box as it was left"
-            );
+            let ticked = page.picked("two_factor");
+            assert_eq!(ticked, None, "the box stays unticked: {number}");
         }
         assert!(gateway.fakes.details("UpdateProfile").is_empty());
         assert!(gateway.fakes.details("EnableTwoFactor").is_empty());
@@ -80,6 +79,36 @@ async fn a_bad_number_is_told_at_its_field_and_nothing_is_stored_or_sent() {
         }
         assert_eq!(gateway.fakes.world().profile.fields, expected);
         assert!(!gateway.fakes.world().two_factor);
+    }
+}
+
+/// Rule 1 is about a number that would switch 2FA on; whatever else is typed survives (rule 72).
+#[tokio::test]
+async fn the_box_stays_as_it_was_left_where_no_number_would_switch_2fa_on() {
+    // Whether 2FA is on, what was ticked, the number, another field, and whether the box is ticked.
+    for (on, ticked, number, name, stays) in [
+        (false, "1", "+1 416-555-0123", "", true),
+        (false, "", "12", "Ada", false),
+        (true, "1", "12", "Ada", true),
+        (true, "", "12", "Ada", false),
+    ] {
+        let gateway = Gateway::start(on).await;
+        let mut browser = gateway.signed_in();
+        browser.open("/account").await;
+        let required = Refusal::field("first_name", "field.required");
+        if name.is_empty() {
+            gateway.fakes.refuse("ValidateProfile", required);
+        }
+        let typed = filled(&[
+            ("two_factor", ticked),
+            ("mobile_number", number),
+            ("first_name", name),
+        ]);
+        let page = browser.submit("/account", &typed).await;
+        assert_eq!(page.status, StatusCode::UNPROCESSABLE_ENTITY);
+        let case = format!("{on} {ticked} {number}");
+        assert_eq!(page.picked("two_factor").is_some(), stays, "{case}");
+        assert_eq!(gateway.fakes.world().two_factor, on, "{case}");
     }
 }
 
@@ -302,6 +331,24 @@ async fn when_the_message_can_be_sent_again_is_counted_down() {
         assert!(waits(&page.alert(), "r_code_resend_too_early"));
         let frame = browser.open("/code/state").await.words();
         assert!(waits(&frame, "resend_in"), "without script: {frame}");
+    }
+}
+
+/// The password was right: the session stands, and the page has the other ways in.
+#[tokio::test]
+async fn a_code_that_could_not_be_sent_is_told_on_its_page() {
+    for language in LANGUAGES {
+        let gateway = Gateway::start(true).await;
+        let mut browser = gateway.speaking(language, NOBODY);
+        browser.open("/sign-in").await;
+        gateway.fakes.fail("SendSignInCode");
+        let typed = [("email", "ada@example.org"), ("password", PASSWORD)];
+        browser.submit("/sign-in", &typed).await;
+        let page = browser.follow().await;
+        assert_eq!(page.status, StatusCode::OK);
+        assert_eq!(page.alert(), say(language, "r_code_not_sent", &[]));
+        assert!(page.text.contains("action=\"/code/send\""));
+        assert!(page.text.contains("href=\"/recovery\""));
     }
 }
 

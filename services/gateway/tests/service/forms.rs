@@ -1,9 +1,11 @@
 //! What a posted form passes, and what every answer carries.
 
-use reqwest::StatusCode;
+use reqwest::{Method, StatusCode};
+use sallyport_proto::identity::v1::SessionStage;
 
 use crate::browser::{Browser, Gateway};
-use crate::refusable::{NOBODY, SIGNED_IN};
+use crate::refusable::{AWAITING, NOBODY, SIGNED_IN};
+use crate::sources::routes;
 use crate::words::{LANGUAGES, say};
 
 async fn sign_in_page(gateway: &Gateway) -> Browser {
@@ -46,22 +48,13 @@ async fn a_form_without_its_token_or_with_anothers_is_refused_and_does_nothing()
     assert_eq!(gateway.fakes.details("SignIn"), ["ada@example.org"]);
 }
 
-/// Where forms go, from the table of routes: a new form is tried without being named here.
+/// Where forms go: a new form is tried without being named here.
 fn addresses() -> Vec<String> {
-    let addresses: Vec<String> = include_str!("../../src/pages/mod.rs")
-        .split(".route(")
-        .skip(1)
-        // A route ends where the next call of the builder begins.
-        .filter_map(|rest| rest.split("\n        .").next())
-        .filter(|route| route.contains("post("))
-        .filter_map(|route| route.split('"').nth(1))
-        .map(|path| {
-            path.replace("{token}", "spl_goodlink")
-                .replace("{id}", "u2")
-        })
-        .collect();
-    assert!(addresses.len() > 15, "the routes are not read");
-    addresses
+    routes()
+        .into_iter()
+        .filter(|(method, _)| *method == Method::POST)
+        .map(|(_, path)| path)
+        .collect()
 }
 
 #[tokio::test]
@@ -116,6 +109,68 @@ async fn the_token_before_sign_in_does_not_open_forms_of_a_session_elsewhere() {
     let request = victim.post("/account/sessions", &fields);
     assert_eq!(victim.send(request).await.status, StatusCode::FORBIDDEN);
     assert!(gateway.fakes.details("RevokeSessions").is_empty());
+}
+
+/// Where pages go that are made before there is a session, or without a look at it.
+const BEFORE: [&str; 4] = ["/sign-in", "/forgot", "/link/spl_goodlink", "/language"];
+
+#[tokio::test]
+async fn a_sessions_forms_are_bound_to_the_session_and_not_to_what_was_before_it() {
+    let gateway = Gateway::start(true).await;
+    for stage in [AWAITING, SIGNED_IN] {
+        let mut browser = gateway.speaking("en", stage);
+        // The page of this very browser that is bound to its `__Host-pre`.
+        browser.open("/forgot").await;
+        let before = browser.page.value("csrf").unwrap();
+        gateway.fakes.world().calls.clear();
+        let mut refused = 0;
+        for path in addresses() {
+            if BEFORE.contains(&path.as_str()) {
+                continue;
+            }
+            let request = browser.post(&path, &fields(&browser, Some(before.clone())));
+            let mut tab = browser.clone();
+            let page = tab.send(request).await;
+            assert_eq!(page.status, StatusCode::FORBIDDEN, "{path}");
+            refused += 1;
+        }
+        assert!(refused > 10, "the routes are not read");
+        assert!(gateway.fakes.world().calls.is_empty());
+    }
+}
+
+#[tokio::test]
+async fn the_forms_of_pages_before_sign_in_work_in_a_browser_with_a_session_too() {
+    let gateway = Gateway::start(true).await;
+    let mut browser = gateway.signed_in();
+    browser.open("/forgot").await;
+    let typed = [("email", "ada@example.org")];
+    browser.submit("/forgot", &typed).await;
+    assert_eq!(browser.page.location(), "/forgot?done=sent");
+    browser.open("/link/spl_goodlink").await;
+    let switch = [("to", "fr"), ("back", "/link/spl_goodlink")];
+    browser.submit("/language", &switch).await;
+    assert_eq!(browser.page.location(), "/link/spl_goodlink");
+    let long = "four words well chosen";
+    browser.follow().await;
+    let typed = [("password", long), ("password_again", long)];
+    browser.submit("/link/spl_goodlink", &typed).await;
+    assert_eq!(browser.page.location(), "/sign-in?done=password");
+    // Made while nobody was signed in here, sent after somebody is.
+    let mut tab = gateway.browser();
+    tab.open("/sign-in").await;
+    let token = gateway.fakes.session(SessionStage::SignedIn);
+    tab.cookies.insert("__Host-session".into(), token);
+    let typed = [
+        ("email", "ada@example.org"),
+        ("password", crate::fakes::PASSWORD),
+    ];
+    tab.submit("/sign-in", &typed).await;
+    assert!(
+        tab.page.location().starts_with("/code"),
+        "{}",
+        tab.page.text
+    );
 }
 
 #[tokio::test]

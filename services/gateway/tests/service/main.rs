@@ -3,13 +3,17 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 mod account;
 mod api;
+mod awaiting;
 mod bad_input;
 mod browser;
 mod enrol_anew;
 mod fakes;
 mod forms;
 mod pages;
+mod reasons;
+mod recovery;
 mod refusable;
 mod refusals;
 mod sign_in;
+mod sources;
 mod words;

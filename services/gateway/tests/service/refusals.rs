@@ -1,16 +1,18 @@
 //! Every reason of the table in `refusals.rs`, refused on a page that can get it: the page tells it in
-//! the reader's language at the right place, keeps what was typed, and nothing has changed. The reasons
-//! are read from the table, so a new one is covered without being named here.
+//! the reader's language at the right place, keeps what was typed, and changes nothing by another
+//! call. The reasons are read from the table, so a new one is missed until a row is about it.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use reqwest::StatusCode;
 use sallyport_chassis::Refusal;
-use sallyport_proto::identity::v1::Purpose;
 use tonic::Code;
 
 use crate::browser::{Gateway, Page};
-use crate::refusable::{ANY, At, ROWS, Row};
+use crate::reasons::{OF_NO_CALL, code, rpc};
+use crate::refusable::{At, OWN, Row, rows};
+use crate::sources::told;
 use crate::words::{LANGUAGES, say, term};
 
 /// What is never written back.
@@ -22,22 +24,6 @@ const SECRETS: &[&str] = &[
     "code",
     "recovery_code",
 ];
-
-/// The reasons of the table, from its source: the arms of its one match.
-fn reasons() -> Vec<&'static str> {
-    let source = include_str!("../../src/refusals.rs");
-    let (_, arms) = source
-        .split_once("match refusal.reason.as_str() {\n")
-        .unwrap();
-    let (arms, _) = arms.split_once("\n    };").unwrap();
-    let reasons: Vec<_> = arms
-        .lines()
-        // What a match within tells apart stands further to the right.
-        .filter_map(|line| Some(line.strip_prefix("        \"")?.split_once("\" =>")?.0))
-        .collect();
-    assert!(reasons.len() > 60, "the table is not read: {reasons:?}");
-    reasons
-}
 
 /// The table of docs/architecture.md.
 fn status(code: Code) -> StatusCode {
@@ -64,9 +50,27 @@ fn keeps(page: &Page, typed: &[(&str, &str)], why: &str) {
     }
 }
 
+/// What was known before any request.
+fn reset(gateway: &Gateway, row: &Row) {
+    let mut world = gateway.fakes.world();
+    world.challenge = None;
+    world.disabled = false;
+    world.may_enrol = false;
+    world.two_factor = true;
+    world.confirmed_number = "+14165550123".to_owned();
+    (row.world)(&mut world);
+}
+
+/// The calls since the one of this number that change something.
+fn changes(gateway: &Gateway, from: usize) -> BTreeSet<&'static str> {
+    let world = gateway.fakes.world();
+    let calls = world.calls[from..].iter().map(|call| call.rpc);
+    calls.filter(|name| rpc(name).changes).collect()
+}
+
 /// Has a service refuse one request with the reason, and looks at what the reader gets.
 async fn refuse(gateway: &Gateway, language: &str, row: &Row, reason: &str) {
-    let why = format!("{reason} of {} in {language}", row.rpc);
+    let why = format!("{reason} of {} on {} in {language}", row.rpc, row.page);
     let key = format!("r_{}", reason.replace('.', "_"));
     let waits = term(language, &key).contains("{wait}");
     let told = |language: &str| {
@@ -78,48 +82,37 @@ async fn refuse(gateway: &Gateway, language: &str, row: &Row, reason: &str) {
         )
     };
     let sentence = told(language);
+    let typed: Vec<_> = row
+        .typed
+        .iter()
+        .map(|(name, value)| (*name, if *value == OWN { language } else { *value }))
+        .collect();
     let at = (row.at)(reason);
-    let code = if waits {
-        Code::ResourceExhausted
-    } else {
-        row.code
-    };
-    let mut refusal = Refusal::new(code, reason).with("minimum", 15);
+    let mut refusal = Refusal::new(code(reason), reason).with("minimum", 15);
     if waits {
         refusal = refusal.retry_after(Duration::from_secs(1_500));
     }
-    if let At::Field(field) = at {
+    if let At::Field(field) | At::NextField(field) = at {
         refusal = refusal.and_field(field, reason);
     }
-    let known = || {
-        let world = gateway.fakes.world();
-        let number = world.confirmed_number.clone();
-        (world.profile.clone(), world.two_factor, number)
-    };
-    {
-        let mut world = gateway.fakes.world();
-        world.challenge = None;
-        if ["VerifyCode", "ResendCode", "WatchChallenge"].contains(&row.rpc) {
-            world.send(Purpose::SignIn);
-        }
-    }
+    reset(gateway, row);
     let mut browser = gateway.speaking(language, row.reader);
-    let before = known();
     if !row.to.is_empty() {
         let page = browser.open(row.page).await;
         assert_eq!(page.status, StatusCode::OK, "{why}: {}", page.words());
     }
+    let from = gateway.fakes.world().calls.len();
     gateway.fakes.refuse(row.rpc, refusal);
     if row.to.is_empty() {
         browser.open(row.page).await;
     } else {
-        browser.submit(row.to, row.typed).await;
+        browser.submit(row.to, &typed).await;
     }
     assert!(
         gateway.fakes.world().refuse.is_empty(),
         "{why}: nobody asked the service"
     );
-    if matches!(at, At::Next | At::Way(_)) {
+    if matches!(at, At::Next | At::NextField(_) | At::Way(_)) {
         browser.follow().await;
     }
     let page = &browser.page;
@@ -127,19 +120,20 @@ async fn refuse(gateway: &Gateway, language: &str, row: &Row, reason: &str) {
     match at {
         At::Field(id) => {
             assert_eq!(page.error_at(id), sentence, "{why}: {words}");
-            keeps(page, row.typed, &why);
+            keeps(page, &typed, &why);
         }
         At::Form => {
             assert!(page.alert().contains(&sentence), "{why}: {words}");
-            keeps(page, row.typed, &why);
+            keeps(page, &typed, &why);
         }
         At::Next => assert!(page.alert().contains(&sentence), "{why}: {words}"),
+        At::NextField(id) => assert_eq!(page.error_at(id), sentence, "{why}: {words}"),
         At::Page => assert!(words.contains(&sentence), "{why}: {words}"),
         At::Way(key) => assert!(words.contains(&say(language, key, &[])), "{why}: {words}"),
     }
     let (expected, wait) = match at {
-        At::Next | At::Way(_) => (StatusCode::OK, None),
-        At::Field(_) | At::Form | At::Page => (status(code), waits.then_some("1500")),
+        At::Next | At::NextField(_) | At::Way(_) => (StatusCode::OK, None),
+        At::Field(_) | At::Form | At::Page => (status(code(reason)), waits.then_some("1500")),
     };
     assert_eq!(page.status, expected, "{why}: {words}");
     let header = page.headers.get("retry-after");
@@ -148,18 +142,24 @@ async fn refuse(gateway: &Gateway, language: &str, row: &Row, reason: &str) {
         let foreign = other != language && words.contains(&told(other));
         assert!(!foreign, "{why}: it is told in {other}");
     }
-    assert_eq!(known(), before, "{why}: something has changed");
+    // The refused call changed nothing; nor did another one instead of it.
+    let refused = [row.rpc].into_iter().filter(|name| rpc(name).changes);
+    let expected: BTreeSet<_> = row.also.iter().copied().chain(refused).collect();
+    assert_eq!(changes(gateway, from), expected, "{why}");
+}
+
+/// The reasons of a row: those that its call can be refused for.
+fn of(row: &Row) -> Vec<&'static str> {
+    let about = |reason: &str| row.of.iter().any(|start| reason.starts_with(start));
+    let mut reasons = told();
+    reasons.retain(|reason| about(reason) && rpc(row.rpc).refuses(reason));
+    reasons
 }
 
 async fn every_reason_is_told_in(language: &str) {
     let gateway = Gateway::start(true).await;
-    for reason in reasons() {
-        let about = |row: &&Row| row.of.iter().any(|start| reason.starts_with(start));
-        let mut rows: Vec<&Row> = ROWS.iter().filter(about).collect();
-        if rows.is_empty() {
-            rows.push(&ANY);
-        }
-        for row in rows {
+    for row in rows() {
+        for reason in of(row) {
             refuse(&gateway, language, row, reason).await;
         }
     }
@@ -173,4 +173,21 @@ async fn every_reason_is_told_in_english_where_it_belongs() {
 #[tokio::test]
 async fn every_reason_is_told_in_french_where_it_belongs() {
     every_reason_is_told_in("fr").await;
+}
+
+#[test]
+fn every_reason_is_refused_on_a_page_that_can_get_it() {
+    let mut refused = BTreeSet::new();
+    for row in rows() {
+        let reasons = of(row);
+        for start in row.of {
+            let given = reasons.iter().any(|reason| reason.starts_with(start));
+            assert!(given, "{} is not refused for {start}", row.rpc);
+        }
+        refused.extend(reasons);
+    }
+    for reason in told() {
+        let covered = refused.contains(reason) || OF_NO_CALL.contains(&reason);
+        assert!(covered, "{reason} is tried on no page");
+    }
 }

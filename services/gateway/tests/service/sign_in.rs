@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use reqwest::StatusCode;
 use sallyport_chassis::Refusal;
-use sallyport_proto::identity::v1::SessionStage;
 use tonic::Code;
 
 use crate::browser::Gateway;
@@ -142,37 +141,6 @@ async fn tries_are_told_from_the_third_wrong_one_on() {
     }
     let words = browser.submit("/code", &[("code", "000003")]).await.words();
     assert!(words.contains("You have 2 tries left"), "{words}");
-}
-
-#[tokio::test]
-async fn a_session_that_awaits_its_code_reaches_no_other_page() {
-    let gateway = Gateway::start(true).await;
-    let mut browser = gateway.browser();
-    let token = gateway.fakes.session(SessionStage::AwaitingSecondFactor);
-    browser.cookies.insert("__Host-session".into(), token);
-    for path in [
-        "/account",
-        "/users",
-        "/users/add",
-        "/activity",
-        "/licences",
-        "/domains",
-    ] {
-        let page = browser.open(path).await;
-        assert!(
-            page.location().starts_with("/code?next="),
-            "{path}: {}",
-            page.location()
-        );
-    }
-    let page = browser.open("/code").await;
-    assert!(
-        page.words().contains("Send me a code"),
-        "no code is under way yet"
-    );
-    browser.submit("/code/send", &[]).await;
-    assert_eq!(gateway.fakes.details("SendSignInCode").len(), 1);
-    assert!(browser.follow().await.words().contains("KTR"));
 }
 
 #[tokio::test]

@@ -1,5 +1,8 @@
 //! Security events, put into the outbox in the transaction that makes them true.
 
+use std::collections::HashSet;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
 use prost::Message;
 use sallyport_chassis::channel::Outgoing;
 use sallyport_chassis::{Caller, clock};
@@ -16,6 +19,10 @@ use crate::store::users;
 
 /// The outbox topic of events.
 pub const TOPIC: &str = "events";
+
+/// Refusals that one process notes in a minute at most: whoever makes up subjects fills neither its
+/// memory nor the store.
+const MOST_NOTED: usize = 4_096;
 
 /// An event before it has an id and an instant.
 #[derive(Debug, Clone)]
@@ -121,14 +128,68 @@ pub async fn record_once(
 
 /// Notes a refusal that changed nothing else, once a minute for each subject, type and reason, so
 /// that whoever repeats what is refused does not fill the log. `subject` is whom the limit counts.
-/// Nothing depends on it: what cannot be noted is refused all the same.
+/// Nor does repeating it write to the store. Nothing depends on it: what cannot be noted is refused
+/// all the same.
 pub async fn note_refusal(app: &App, subject: &str, draft: EventDraft) {
     let id = clock::id_of_minute(&*app.clock, &[subject, draft.kind, draft.reason]);
-    let event = draft.event(app, id).encode_to_vec();
-    let db = app.database.connection();
-    match outbox::put_once(db, id, TOPIC, event, app.clock.now_ms()).await {
-        Ok(()) => app.outbox_wake.events.notify_one(),
+    let Some(mut noting) = app.noted.enter(id) else {
+        return;
+    };
+    match record_once(app.database.connection(), app, id, draft).await {
+        Ok(()) => {
+            noting.written = true;
+            app.outbox_wake.events.notify_one();
+        }
         Err(error) => tracing::warn!(%error, "a refusal is not in the event log"),
+    }
+}
+
+/// The refusals of the present minute that this process has noted.
+#[derive(Debug, Default)]
+pub struct Noted(Mutex<HashSet<Uuid>>);
+
+impl Noted {
+    fn ids(&self) -> MutexGuard<'_, HashSet<Uuid>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// `None` where the refusal of this id is noted already, or no more are.
+    fn enter(&self, id: Uuid) -> Option<Noting<'_>> {
+        // A UUIDv7 begins with its instant: here, that of the minute.
+        let minute = |id: &Uuid| id.as_u128() >> 80;
+        let mut ids = self.ids();
+        if ids.iter().next().map(minute) != Some(minute(&id)) {
+            ids.clear();
+        }
+        if ids.contains(&id) {
+            return None;
+        }
+        if ids.len() >= MOST_NOTED {
+            metrics::counter!("refusals_not_logged_total").increment(1);
+            return None;
+        }
+        ids.insert(id);
+        Some(Noting {
+            noted: self,
+            id,
+            written: false,
+        })
+    }
+}
+
+/// A refusal that is being noted. Unless it is written, also where the caller hangs up meanwhile, the
+/// next one like it is.
+struct Noting<'a> {
+    noted: &'a Noted,
+    id: Uuid,
+    written: bool,
+}
+
+impl Drop for Noting<'_> {
+    fn drop(&mut self) {
+        if !self.written {
+            self.noted.ids().remove(&self.id);
+        }
     }
 }
 
@@ -165,4 +226,45 @@ pub async fn relay(app: App, account_admin: Outgoing, stop: CancellationToken) {
                 .map(|_| ())
         })
         .await;
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use sallyport_testkit::ManualClock;
+
+    use super::*;
+
+    #[test]
+    fn a_refusal_is_to_be_noted_until_it_is_and_again_in_the_next_minute() {
+        let clock = ManualClock::new("2026-03-02T09:00:30Z".parse().unwrap());
+        let noted = Noted::default();
+        let id = |subject: &str| clock::id_of_minute(&clock, &[subject]);
+        drop(noted.enter(id("a")).expect("it was not written"));
+        let mut noting = noted.enter(id("a")).expect("the first");
+        assert!(noted.enter(id("a")).is_none(), "under way");
+        noting.written = true;
+        drop(noting);
+        assert!(noted.enter(id("a")).is_none(), "written");
+        assert!(noted.enter(id("b")).is_some());
+        clock.advance(Duration::from_secs(30));
+        assert!(noted.enter(id("a")).is_some());
+    }
+
+    #[test]
+    fn made_up_subjects_are_noted_up_to_a_number_a_minute() {
+        let clock = ManualClock::new("2026-03-02T09:00:00Z".parse().unwrap());
+        let noted = Noted::default();
+        let note = |n: usize| {
+            let id = clock::id_of_minute(&clock, &[&n.to_string()]);
+            noted.enter(id).map(|mut noting| noting.written = true)
+        };
+        for n in 0..MOST_NOTED {
+            note(n).expect("there is room");
+        }
+        assert!(note(MOST_NOTED).is_none());
+        clock.advance(Duration::from_secs(60));
+        note(MOST_NOTED).expect("another minute");
+    }
 }

@@ -39,6 +39,16 @@ pub enum GuessRefusal {
     Store(#[from] StoreError),
 }
 
+impl GuessRefusal {
+    /// Whether a limit refused the guess, and not the store's trouble.
+    pub fn is_limit(&self) -> bool {
+        match self {
+            Self::Delayed(_) | Self::Closed => true,
+            Self::Store(_) => false,
+        }
+    }
+}
+
 /// Whose guesses are counted; each key under every key of the ring, current first.
 #[derive(Debug)]
 pub struct Subject {

@@ -26,6 +26,7 @@ use sallyport_sql::Database;
 use tokio::sync::Notify;
 
 use crate::config::Settings;
+use events::Noted;
 use hashing::HashPool;
 
 /// What every use case stands on. Clones share it.
@@ -47,6 +48,8 @@ pub struct App {
     pub otp: Outgoing,
     /// Tells the relays that a commit left something for them.
     pub outbox_wake: OutboxWake,
+    /// What refusals need not be logged again.
+    pub noted: Arc<Noted>,
     /// What the deployment is for.
     pub profile: Profile,
 }

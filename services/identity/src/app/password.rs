@@ -149,10 +149,12 @@ async fn prove(
     let reservation = match guesses::reserve(app, subject).await {
         Ok(reservation) => reservation,
         Err(refusal) => {
-            let draft = EventDraft::of(caller, user, "authn_login_fail")
-                .refused("sign_in.delayed")
-                .with("purpose", "confirmation");
-            events::note_refusal(app, &user.id.to_string(), draft).await;
+            if refusal.is_limit() {
+                let draft = EventDraft::of(caller, user, "authn_login_fail")
+                    .refused("sign_in.delayed")
+                    .with("purpose", "confirmation");
+                events::note_refusal(app, &user.id.to_string(), draft).await;
+            }
             return Err(refusal.into());
         }
     };

@@ -94,17 +94,15 @@ pub async fn sign_in(
         Waiting::Known
     } else {
         // A neighbour behind the same address keeps no remembered browser out.
-        guesses::check_address(app, &subject).await?;
+        if let Err(refusal) = guesses::check_address(app, &subject).await {
+            return Err(limited(app, caller, user.as_ref(), &counted, refusal).await);
+        }
         Waiting::Everybody
     };
     let reservation = match guesses::reserve(app, subject).await {
         Ok(reservation) => reservation,
         Err(refusal) => {
-            // For an unknown e-mail, too; the relay leaves out what is nobody's.
-            let mut draft = failure(caller, user.as_ref(), "authn_login_fail");
-            draft.reason = "sign_in.delayed";
-            events::note_refusal(app, &counted, draft).await;
-            return Err(refusal.into());
+            return Err(limited(app, caller, user.as_ref(), &counted, refusal).await);
         }
     };
     let may_sign_in = user
@@ -171,6 +169,23 @@ async fn find_user(
         .filter(users::Column::Status.ne(Status::Deleted))
         .one(connection)
         .await?)
+}
+
+/// Notes a guess that a limit refused, for an unknown e-mail, too: the relay leaves out what is
+/// nobody's.
+async fn limited(
+    app: &App,
+    caller: &Caller,
+    user: Option<&users::Model>,
+    email: &str,
+    refusal: GuessRefusal,
+) -> SignInRefusal {
+    if refusal.is_limit() {
+        let mut draft = failure(caller, user, "authn_login_fail");
+        draft.reason = "sign_in.delayed";
+        events::note_refusal(app, email, draft).await;
+    }
+    refusal.into()
 }
 
 /// Writes the same for everybody: what nobody's log wants is left out by the relay.

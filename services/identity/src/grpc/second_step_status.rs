@@ -2,7 +2,6 @@
 
 use sallyport_chassis::Refusal;
 use sallyport_chassis::refusal::failed;
-use sallyport_phone::PhoneError;
 use tonic::{Code, Status};
 
 use super::status::store;
@@ -55,7 +54,9 @@ impl From<TwoFactorRefusal> for Status {
         let precondition = |reason: &str| Refusal::new(Code::FailedPrecondition, reason);
         let refusal = match refusal {
             R::Code(refusal) => return refusal.into(),
-            R::Phone(error) => phone(error),
+            R::Phone(error) => {
+                Refusal::field(error.field(), error.reason()).with_all(error.details())
+            }
             R::AlreadyActive => precondition("two_factor.already_active"),
             R::StepUpRequired => precondition("step_up_required"),
             R::RequiredByPolicy => precondition("two_factor.required_by_policy"),
@@ -67,19 +68,5 @@ impl From<TwoFactorRefusal> for Status {
             }
         };
         refusal.into()
-    }
-}
-
-fn phone(error: PhoneError) -> Refusal {
-    let refusal = Refusal::field("mobile_number", error.reason());
-    match error {
-        PhoneError::CountryNotServed {
-            country: Some(country),
-        } => refusal.with("country", country),
-        PhoneError::CountryNotServed { country: None }
-        | PhoneError::CountryMismatch { .. }
-        | PhoneError::CountryRequired
-        | PhoneError::Invalid
-        | PhoneError::NotSmsCapable => refusal,
     }
 }

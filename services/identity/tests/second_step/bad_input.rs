@@ -122,7 +122,7 @@ async fn what_a_signed_in_session_asks_wrongly_is_told_and_not_done(world: World
             refusal(session.change_number("06 98 76 54 32").await),
             BAD,
             "phone.country_required",
-            phone,
+            "country",
         ),
         (
             refusal(session.change_number("+33 6 98").await),

@@ -246,15 +246,15 @@ async fn binding_a_number_needs_the_password_fresh(world: World) {
 async fn numbers_that_take_no_sms_are_refused_before_any_is_sent(world: World) {
     let user = world.user("ada").await;
     let session = world.sign_in(&user).await;
-    for (number, reason) in [
-        ("0612345678", "phone.country_required"),
-        ("", "phone.country_required"),
-        ("+336123", "phone.invalid"),
-        ("+33140205050", "phone.not_sms_capable"),
+    for (number, reason, field) in [
+        ("0612345678", "phone.country_required", "country"),
+        ("", "phone.country_required", "country"),
+        ("+336123", "phone.invalid", "mobile_number"),
+        ("+33140205050", "phone.not_sms_capable", "mobile_number"),
     ] {
         let refusal = refusal(session.enable(number, &new_key()).await);
         assert_eq!(refusal.reason, reason, "{number:?}");
-        assert_eq!(refusal.fields[0].0, "mobile_number");
+        assert_eq!(refusal.fields[0].0, field);
     }
     assert!(world.otp.sent().is_empty());
     assert_eq!(state(&session).await, TwoFactorState::Off);

@@ -1,6 +1,7 @@
 //! The event log: takes events and lets tests wait for them.
 
 use std::collections::HashSet;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -16,6 +17,7 @@ use tonic::{Request, Response, Status};
 pub struct FakeLog {
     events: Arc<Mutex<Vec<proto::Event>>>,
     ids: Arc<Mutex<HashSet<String>>>,
+    repeated: Arc<AtomicUsize>,
     changed: Arc<watch::Sender<()>>,
 }
 
@@ -36,6 +38,11 @@ impl FakeLog {
             .filter(|event| event.r#type == kind)
             .cloned()
             .collect()
+    }
+
+    /// How many came that had come before.
+    pub fn repeated(&self) -> usize {
+        self.repeated.load(Ordering::SeqCst)
     }
 
     /// Waits until there are so many of a type, and returns them.
@@ -59,6 +66,8 @@ impl EventService for FakeLog {
         for event in request.into_inner().events {
             if self.ids.lock().unwrap().insert(event.event_id.clone()) {
                 self.events.lock().unwrap().push(event);
+            } else {
+                self.repeated.fetch_add(1, Ordering::SeqCst);
             }
         }
         self.changed.send_replace(());

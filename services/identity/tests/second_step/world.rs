@@ -172,6 +172,13 @@ impl World {
         }
     }
 
+    /// Waits until no event is on its way to the log.
+    pub async fn events_delivered(&self) {
+        while self.rows("outbox WHERE topic = 'events'").await > 0 {
+            tokio::task::yield_now().await;
+        }
+    }
+
     /// Waits until there are so many mails of this subject to the user, and returns the newest.
     pub async fn mail(&self, user: &User, subject: &str, count: usize) -> proto::Mail {
         let mut inbox = MailInboxServiceClient::new(self.gateway());

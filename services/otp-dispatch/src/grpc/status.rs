@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use sallyport_chassis::Refusal;
 use sallyport_chassis::refusal::failed;
-use sallyport_phone::PhoneError;
 use tonic::{Code, Status};
 
 use crate::app::OtpError;
@@ -14,7 +13,9 @@ impl From<OtpError> for Status {
     fn from(error: OtpError) -> Self {
         match error {
             OtpError::Field { field, reason } => Refusal::field(field, reason).into(),
-            OtpError::Number(error) => number(&error).into(),
+            OtpError::Number(error) => Refusal::field(error.field(), error.reason())
+                .with_all(error.details())
+                .into(),
             OtpError::IdempotencyConflict => {
                 Refusal::new(Code::AlreadyExists, "idempotency.conflict").into()
             }
@@ -46,31 +47,4 @@ fn slow_down(reason: &str, retry_after: Duration) -> Status {
     Refusal::new(Code::ResourceExhausted, reason)
         .retry_after(retry_after)
         .into()
-}
-
-/// A refused number, about the field in which people type one.
-fn number(error: &PhoneError) -> Refusal {
-    let refusal = Refusal::field("mobile_number", error.reason());
-    match error {
-        PhoneError::CountryMismatch {
-            typed,
-            typed_code,
-            picked,
-        } => {
-            let refusal = refusal
-                .with("typed_code", typed_code)
-                .with("picked", picked);
-            match typed {
-                Some(country) => refusal.with("typed", country),
-                None => refusal,
-            }
-        }
-        PhoneError::CountryNotServed {
-            country: Some(country),
-        } => refusal.with("country", country),
-        PhoneError::CountryNotServed { country: None }
-        | PhoneError::CountryRequired
-        | PhoneError::Invalid
-        | PhoneError::NotSmsCapable => refusal,
-    }
 }

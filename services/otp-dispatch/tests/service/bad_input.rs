@@ -76,7 +76,11 @@ async fn every_bad_number_is_refused_at_its_field() {
             .validate_number(request)
             .await
             .expect_err(typed);
-        assert_refused(&status, Code::InvalidArgument, reason, "mobile_number");
+        let field = match reason {
+            "phone.country_required" => "country",
+            _ => "mobile_number",
+        };
+        assert_refused(&status, Code::InvalidArgument, reason, field);
         let told = Refusal::from_status(&status).unwrap();
         for (key, value) in values {
             assert_eq!(told.get(key), Some(value), "{typed}: {key}");

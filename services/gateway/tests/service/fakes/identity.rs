@@ -31,6 +31,10 @@ pub fn add(fakes: &Fakes, mut server: tonic::transport::Server) -> Router {
         .add_service(MailInboxServiceServer::new(fakes.clone()))
 }
 
+fn disabled() -> Status {
+    refused(Code::FailedPrecondition, "second_factor.disabled")
+}
+
 fn codes() -> Vec<String> {
     (0..10)
         .map(|n| format!("K7WD{n}-9RT4X-MQ03Z-8HVNB-5CYJ{n}"))
@@ -125,6 +129,9 @@ impl CodeService for Fakes {
     ) -> Answer<SendSignInCodeResponse> {
         let key = r.get_ref().idempotency_key.clone();
         let (mut world, _) = self.take_session("SendSignInCode", &r, &key)?;
+        if world.disabled {
+            return Err(disabled());
+        }
         Ok(Response::new(SendSignInCodeResponse {
             challenge: world.send(Purpose::SignIn),
         }))
@@ -183,6 +190,9 @@ impl CodeService for Fakes {
         if code.len() != 6 {
             return Err(refused(Code::InvalidArgument, "code.format"));
         }
+        if world.disabled && challenge.purpose() != Purpose::Enrolment {
+            return Err(disabled());
+        }
         if code != CODE {
             world.tries -= 1;
             let tries = world.tries;
@@ -196,6 +206,7 @@ impl CodeService for Fakes {
         match purpose {
             Purpose::Enrolment => {
                 world.two_factor = true;
+                world.disabled = false;
                 world.confirmed_number = world.profile.fields.clone().unwrap().mobile_number;
                 recovery_codes = codes();
             }
@@ -245,11 +256,12 @@ impl CodeService for Fakes {
             return Err(refused(Code::InvalidArgument, "recovery_code.wrong"));
         }
         world.second_factor_fresh = true;
+        world.recovery_codes_left -= 1;
         let fresh = world.sessions[&token].1;
         let session_token = world.replace(&token, SessionStage::SignedIn, fresh);
         Ok(Response::new(UseRecoveryCodeResponse {
             session_token,
-            recovery_codes_left: 2,
+            recovery_codes_left: world.recovery_codes_left,
         }))
     }
 
@@ -377,7 +389,7 @@ impl TwoFactorService for Fakes {
         Ok(Response::new(GetTwoFactorResponse {
             state: state.into(),
             confirmed_number: world.confirmed_number.clone(),
-            recovery_codes_left: 8,
+            recovery_codes_left: world.recovery_codes_left,
             required_by_policy: false,
             locked_until: None,
         }))

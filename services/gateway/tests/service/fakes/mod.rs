@@ -5,7 +5,7 @@ mod admin;
 mod identity;
 mod otp;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -59,6 +59,9 @@ pub struct World {
     pub tries: u32,
     /// A refusal that the next call of an RPC gets.
     pub refuse: HashMap<&'static str, Refusal>,
+    /// RPCs whose next call finds its service away.
+    pub away: HashSet<&'static str>,
+    pub recovery_codes_left: u32,
     pub permissions: Vec<String>,
     tokens: u32,
 }
@@ -107,6 +110,8 @@ impl Fakes {
             challenge: None,
             tries: 5,
             refuse: HashMap::new(),
+            away: HashSet::new(),
+            recovery_codes_left: 3,
             permissions: ["user_management", "domain_management", "logs"]
                 .map(Into::into)
                 .into(),
@@ -134,6 +139,11 @@ impl Fakes {
         self.world().refuse.insert(rpc, refusal);
     }
 
+    /// Fails the next call of an RPC: nothing is done, and the answer is no refusal.
+    pub fn fail(&self, rpc: &'static str) {
+        self.world().away.insert(rpc);
+    }
+
     /// Opens a session and gives its token.
     pub fn session(&self, stage: SessionStage) -> String {
         self.world().open(stage, false)
@@ -151,7 +161,7 @@ impl Fakes {
         connect(&PeerConfig { url, tls: None }, "fake").unwrap()
     }
 
-    /// Records a call, and refuses it where a test said so.
+    /// Records a call, and refuses or fails it where a test said so.
     fn take<T>(
         &self,
         rpc: &'static str,
@@ -171,6 +181,9 @@ impl Fakes {
             detail: detail.to_owned(),
             metadata,
         });
+        if world.away.remove(rpc) {
+            return Err(Status::unavailable("away"));
+        }
         match world.refuse.remove(rpc) {
             Some(refusal) => Err(refusal.into()),
             None => Ok(world),

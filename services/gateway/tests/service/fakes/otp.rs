@@ -29,7 +29,8 @@ impl NumberService for Fakes {
         drop(self.take("ValidateNumber", &r, &detail)?);
         let country: Option<Country> = r.get_ref().country.parse().ok();
         let number = parse(&r.get_ref().input, country)
-            .map_err(|error| Status::from(Refusal::field("mobile_number", error.reason())))?;
+            .map_err(|error| Refusal::field(error.field(), error.reason()))
+            .map_err(Status::from)?;
         Ok(Response::new(ValidateNumberResponse {
             e164: number.e164().to_owned(),
             international: number.international(),

@@ -50,6 +50,7 @@ async fn identity(url: String, folder: &Path, clock: &ManualClock) -> App {
         hashing: Arc::new(HashPool::start(&config.identity.password).unwrap()),
         otp: nobody.channel(Peer::service("identity")),
         outbox_wake: OutboxWake::default(),
+        noted: Arc::default(),
         profile: config.profile,
         settings: Arc::new(config.identity),
     }
@@ -99,6 +100,15 @@ async fn rows_in_the_outbox(app: &App) -> i64 {
     let statement = Statement::from_string(app.database.backend(), count);
     let row = app.database.connection().query_one_raw(statement).await;
     row.unwrap().unwrap().try_get_by_index(0).unwrap()
+}
+
+/// How many rows waited in the outbox; they leave it, as if the relay had delivered them.
+async fn rows_relayed(app: &App) -> i64 {
+    let rows = rows_in_the_outbox(app).await;
+    let outbox = app.database.connection();
+    let emptied = outbox.execute_unprepared("DELETE FROM outbox").await;
+    emptied.unwrap();
+    rows
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -198,6 +208,42 @@ async fn what_waits_or_is_closed_computes_nothing_for_anybody() {
             let (refusal, computed) = refused(&app, email, PASSWORD).await;
             let closed = matches!(refusal, SignInRefusal::Closed);
             assert!(closed && computed.is_empty(), "{email}: {refusal:?}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_limit_refuses_is_written_once_a_minute_for_anybody() {
+    let folder = tempfile::tempdir().unwrap();
+    let sqlite = format!("sqlite://{}", folder.path().join("data").display());
+    let postgres = sallyport_testkit::postgres().await.unwrap();
+    for url in [sqlite, postgres.url.clone()] {
+        let clock = ManualClock::new("2026-03-02T09:00:00Z".parse().unwrap());
+        let mut app = identity(url, folder.path(), &clock).await;
+        let guesses = &mut Arc::make_mut(&mut app.settings).guesses;
+        let failures = guesses.delay_from_failure;
+        // Reached by the failures of the first two below.
+        guesses.address_failures = 2 * failures;
+        user(&app, "known", Status::Active, Some(PASSES)).await;
+        user(&app, "other", Status::Active, Some(PASSES)).await;
+        let (own, address) = (failures, 0);
+        for (email, failures) in [
+            ("known@example.com", own),
+            ("nobody@example.com", own),
+            ("other@example.com", address),
+            ("nobody.else@example.com", address),
+        ] {
+            for _ in 0..failures {
+                let (refusal, _) = refused(&app, email, WRONG).await;
+                assert!(matches!(refusal, SignInRefusal::Failed), "{refusal:?}");
+            }
+            rows_relayed(&app).await;
+            for written in [1, 0, 0] {
+                let (refusal, _) = refused(&app, email, PASSWORD).await;
+                let waits = matches!(refusal, SignInRefusal::Delayed(_));
+                assert!(waits, "{email}: {refusal:?}");
+                assert_eq!(rows_relayed(&app).await, written, "{email}");
+            }
         }
     }
 }

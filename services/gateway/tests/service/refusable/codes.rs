@@ -1,0 +1,226 @@
+//! Of codes and two-factor authentication.
+
+use sallyport_proto::identity::v1::Purpose;
+
+use super::{AWAITING, At, NUMBER, OWN, ROW, Row, enrolling, number};
+use crate::fakes::World;
+
+/// My account as it is stored, with the box ticked.
+const TICKED: &[(&str, &str)] = &[
+    ("two_factor", "1"),
+    ("country", "CA"),
+    ("mobile_number", "+1 416-555-0123"),
+    ("default_sms_country", "CA"),
+    ("first_name", "Ada"),
+    ("last_name", "Marchand"),
+    ("time_zone", "America/Toronto"),
+    ("date_format", "iso"),
+    ("locale", OWN),
+];
+
+/// The same without it.
+const UNTICKED: &[(&str, &str)] = TICKED.split_at(1).1;
+
+fn sent(world: &mut World) {
+    world.send(Purpose::SignIn);
+}
+
+/// The profile is stored by then, and its number is not taken.
+fn stored_number(reason: &str) -> At {
+    match reason.split('.').next() {
+        Some("phone") => At::NextField("mobile_number"),
+        _ => At::Next,
+    }
+}
+
+pub const ROWS: &[Row] = &[
+    Row {
+        of: &["password_confirmation_required"],
+        rpc: "RemakeRecoveryCodes",
+        page: "/account",
+        to: "/account/recovery-codes",
+        at: |_| At::Way("confirm_title"),
+        ..ROW
+    },
+    Row {
+        of: &[
+            "code.",
+            "sms.",
+            "second_factor.",
+            "two_factor.",
+            "phone.",
+            "idempotency.",
+        ],
+        reader: AWAITING,
+        rpc: "SendSignInCode",
+        page: "/code",
+        to: "/code/send",
+        at: |_| At::Next,
+        ..ROW
+    },
+    // Signed in meanwhile, on another page.
+    Row {
+        of: &["session.signed_in"],
+        reader: AWAITING,
+        rpc: "SendSignInCode",
+        page: "/code",
+        to: "/code/send",
+        ..ROW
+    },
+    Row {
+        of: &["code.", "sms.", "second_factor.", "two_factor.", "phone."],
+        rpc: "SendStepUpCode",
+        page: "/code?next=/users",
+        to: "/code/send",
+        at: |_| At::Next,
+        ..ROW
+    },
+    Row {
+        of: &["code.", "sms.", "second_factor.", "phone."],
+        reader: AWAITING,
+        rpc: "ResendCode",
+        world: sent,
+        page: "/code",
+        to: "/code/resend",
+        at: |_| At::Next,
+        ..ROW
+    },
+    Row {
+        of: &["code.", "second_factor.", "two_factor."],
+        reader: AWAITING,
+        rpc: "VerifyCode",
+        world: sent,
+        page: "/code",
+        to: "/code",
+        typed: &[("code", "731-904")],
+        at: |reason| match reason {
+            "code.format" | "code.wrong" => At::Field("code"),
+            _ => At::Form,
+        },
+        ..ROW
+    },
+    // Others confirmed the number while its code was under way.
+    Row {
+        of: &["phone."],
+        rpc: "VerifyCode",
+        world: |world| {
+            world.send(Purpose::Enrolment);
+        },
+        page: "/code",
+        to: "/code",
+        typed: &[("code", "731-904")],
+        at: |_| At::Form,
+        ..ROW
+    },
+    Row {
+        of: &["watch."],
+        reader: AWAITING,
+        rpc: "WatchChallenge",
+        world: sent,
+        page: "/code/events",
+        ..ROW
+    },
+    Row {
+        of: &["recovery_code.", "two_factor."],
+        reader: AWAITING,
+        rpc: "UseRecoveryCode",
+        page: "/recovery",
+        to: "/recovery",
+        typed: &[("recovery_code", "K7WD2-QQQQQ")],
+        at: |reason| match reason {
+            "recovery_code.wrong" => At::Field("recovery_code"),
+            _ => At::Form,
+        },
+        ..ROW
+    },
+    Row {
+        of: &["two_factor."],
+        rpc: "RemakeRecoveryCodes",
+        page: "/account",
+        to: "/account/recovery-codes",
+        at: |_| At::Next,
+        ..ROW
+    },
+    Row {
+        of: &["two_factor."],
+        rpc: "DisableTwoFactor",
+        page: "/account",
+        to: "/account",
+        typed: UNTICKED,
+        at: |_| At::Next,
+        ..ROW
+    },
+    Row {
+        of: &[
+            "two_factor.",
+            "second_factor.",
+            "phone.in_use",
+            "phone.invalid",
+            "phone.not_sms_capable",
+            "phone.country_not_served",
+            "sms.",
+            "code.",
+            "idempotency.",
+        ],
+        rpc: "EnableTwoFactor",
+        world: |world| {
+            world.two_factor = false;
+            world.confirmed_number.clear();
+        },
+        page: "/account",
+        to: "/account",
+        typed: TICKED,
+        at: stored_number,
+        ..ROW
+    },
+    Row {
+        of: &[
+            "two_factor.",
+            "second_factor.",
+            "phone.in_use",
+            "phone.invalid",
+            "phone.not_sms_capable",
+            "phone.country_not_served",
+            "sms.",
+            "code.",
+            "idempotency.",
+        ],
+        rpc: "ChangeNumber",
+        page: "/account",
+        to: "/account/number",
+        at: stored_number,
+        ..ROW
+    },
+    Row {
+        of: &["phone."],
+        reader: AWAITING,
+        rpc: "EnableTwoFactor",
+        world: enrolling,
+        page: "/enrol",
+        to: "/enrol",
+        typed: NUMBER,
+        at: number,
+        ..ROW
+    },
+    Row {
+        of: &[
+            "password_confirmation_required",
+            "second_factor.",
+            "two_factor.",
+            "sms.",
+            "code.",
+            "idempotency.",
+        ],
+        reader: AWAITING,
+        rpc: "EnableTwoFactor",
+        world: enrolling,
+        page: "/enrol",
+        to: "/enrol",
+        typed: NUMBER,
+        at: |reason| match reason {
+            "password_confirmation_required" => At::Field("password"),
+            _ => At::Form,
+        },
+        ..ROW
+    },
+];
