@@ -2,6 +2,7 @@
 
 mod certs;
 mod configuration;
+mod guard;
 mod keys;
 mod migrate;
 mod organisation;
@@ -59,6 +60,9 @@ enum Command {
     /// Organisations.
     #[command(subcommand)]
     Org(organisation::OrgCommand),
+    /// The pumping guard.
+    #[command(subcommand)]
+    Guard(guard::GuardCommand),
 }
 
 #[derive(Subcommand)]
@@ -111,5 +115,6 @@ async fn run(arguments: Arguments) -> Result<()> {
         Command::Certs { out } => certs::make(&out),
         Command::Keys { out } => keys::make(&out),
         Command::Org(command) => organisation::run(command, arguments.output).await,
+        Command::Guard(command) => guard::run(command, arguments.output).await,
     }
 }

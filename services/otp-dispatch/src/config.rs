@@ -1,5 +1,6 @@
 //! What can be set. Both processes read the same file.
 
+mod guard;
 mod routes;
 
 use std::path::Path;
@@ -16,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use crate::domain::challenge::LONGEST_LIFE;
 use crate::domain::limits::{Cap, Scope};
 
+pub use self::guard::GuardSettings;
 pub use self::routes::{InboxRouteConfig, RouteConfig, SmppRouteConfig};
 
 /// The commented defaults of this service's own section, for the all-in-one's file.
@@ -91,6 +93,8 @@ pub struct Settings {
     pub store_timeout_milliseconds: u32,
     /// Caps of rule 30.
     pub limits: Limits,
+    /// The pumping guard of rule 31.
+    pub guard: GuardSettings,
     /// The ways to carriers.
     pub routes: Vec<RouteConfig>,
 }
@@ -167,6 +171,7 @@ impl Config {
                 scope.name()
             );
         }
+        otp.guard.check()?;
         otp.served()?;
         ensure!(
             self.profile == Profile::Development || self.challenges.url.scheme() != "memory",
@@ -243,6 +248,17 @@ mod tests {
                 "SALLYPORT__OTP__LIMITS__IP__PER_HOUR",
                 "101",
                 "otp.limits.ip",
+            ),
+            ("SALLYPORT__OTP__GUARD__HOUR__LEAST", "0", "otp.guard.hour"),
+            (
+                "SALLYPORT__OTP__GUARD__DAY__PERCENT",
+                "1001",
+                "otp.guard.day",
+            ),
+            (
+                "SALLYPORT__OTP__GUARD__KEEP_DAYS",
+                "0",
+                "otp.guard.keep_days",
             ),
             ("SALLYPORT__OTP__TRYS", "5", "trys"),
         ] {

@@ -9,6 +9,7 @@ pub mod domain;
 pub mod grpc;
 pub mod ports;
 mod process;
+pub mod replay;
 
 use std::sync::Arc;
 use std::time::Duration;
