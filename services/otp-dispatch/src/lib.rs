@@ -29,7 +29,7 @@ use crate::adapters::store_redis::RedisStore;
 use crate::app::Otp;
 use crate::config::RouteConfig;
 use crate::dispatcher::{Dispatcher, Routes};
-use crate::ports::{ChallengeStore, MessageStore, Queue};
+use crate::ports::{ChallengeStore, GuardStore, MessageStore, Queue};
 
 pub use crate::config::Config;
 pub use crate::process::{serve_api, serve_dispatcher};
@@ -47,11 +47,20 @@ pub struct Backends {
     pub challenges: Arc<dyn ChallengeStore>,
     /// Message states.
     pub messages: Arc<dyn MessageStore>,
+    /// The guard's history.
+    pub guard: Arc<dyn GuardStore>,
     /// The queue between the two.
     pub queue: Arc<dyn Queue>,
     /// Where texts of the inbox route arrive; only in development.
     pub inbox: Option<SmsInbox>,
 }
+
+/// One store behind its three ports.
+type Stores = (
+    Arc<dyn ChallengeStore>,
+    Arc<dyn MessageStore>,
+    Arc<dyn GuardStore>,
+);
 
 impl Backends {
     /// Opens what the URLs' schemes name.
@@ -61,19 +70,18 @@ impl Backends {
     pub async fn open(config: &Config, clock: Arc<dyn Clock>) -> Result<Self> {
         config.check()?;
         let challenges_url = &config.challenges.url;
-        let (challenges, messages): (Arc<dyn ChallengeStore>, Arc<dyn MessageStore>) =
-            match challenges_url.scheme() {
-                "memory" => {
-                    let store = MemoryStore::new();
-                    (Arc::new(store.clone()), Arc::new(store))
-                }
-                "redis" | "rediss" => {
-                    let timeout = config.otp.store_timeout();
-                    let store = RedisStore::open(challenges_url, timeout).await?;
-                    (Arc::new(store.clone()), Arc::new(store))
-                }
-                other => bail!("challenges.url: scheme {other} is none of memory, redis, rediss"),
-            };
+        let (challenges, messages, guard): Stores = match challenges_url.scheme() {
+            "memory" => {
+                let store = Arc::new(MemoryStore::new());
+                (store.clone(), store.clone(), store)
+            }
+            "redis" | "rediss" => {
+                let timeout = config.otp.store_timeout();
+                let store = Arc::new(RedisStore::open(challenges_url, timeout).await?);
+                (store.clone(), store.clone(), store)
+            }
+            other => bail!("challenges.url: scheme {other} is none of memory, redis, rediss"),
+        };
         let queue_url = &config.queue.url;
         let queue: Arc<dyn Queue> = match queue_url.scheme() {
             "sqlite" => Arc::new(SqliteQueue::open(queue_url, clock).await?),
@@ -87,6 +95,7 @@ impl Backends {
         Ok(Self {
             challenges,
             messages,
+            guard,
             queue,
             inbox,
         })

@@ -7,6 +7,8 @@
 mod challenges;
 #[path = "service/door.rs"]
 mod door;
+#[path = "service/guard.rs"]
+mod guard;
 #[path = "service/limits.rs"]
 mod limits;
 #[path = "service/outages.rs"]

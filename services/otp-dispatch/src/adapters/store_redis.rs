@@ -15,11 +15,13 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::challenge::ChallengeView;
+use crate::domain::guard::Decision;
 use crate::domain::limits::Scope;
 use crate::domain::message::QueueMessage;
 use crate::ports::StoreError;
 
 mod challenges;
+mod guard;
 mod messages;
 
 /// A socket whose data nobody acknowledges for so long is given up. Without it a Redis that vanished
@@ -72,6 +74,8 @@ scripts!(
     claim,
     settle,
     receipt,
+    seed,
+    is_seeded,
 );
 
 impl RedisStore {
@@ -194,10 +198,12 @@ impl Stored {
 enum Outcome {
     Created {
         view: ChallengeView,
+        guard: Option<Decision>,
     },
     Accepted {
         view: ChallengeView,
         deadline_at: i64,
+        guard: Option<Decision>,
     },
     New,
     Repeated {
@@ -209,6 +215,9 @@ enum Outcome {
     Refused {
         scope: Scope,
         retry_at: i64,
+    },
+    Guarded {
+        guard: Decision,
     },
     NotFound,
     Ended,

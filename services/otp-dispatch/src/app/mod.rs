@@ -3,6 +3,7 @@
 pub mod binding;
 pub mod cancel_challenge;
 pub mod create_challenge;
+mod guard;
 pub mod numbers;
 pub mod publish;
 pub mod read_challenge;
@@ -68,6 +69,12 @@ pub enum OtpError {
         /// It is a confirmed factor's own quota (rule 21), not a suspicion (rule 30).
         quota: bool,
         /// When it opens.
+        retry_after: Duration,
+    },
+    /// The guard blocks it.
+    #[error("the guard blocks it")]
+    Guarded {
+        /// When its budgets have room.
         retry_after: Duration,
     },
     /// Sent too recently.

@@ -38,6 +38,7 @@ impl Otp {
                     binding: bound_to.binding(&self.keys.lookup),
                     right: code.matches(&typed),
                     request_id: request.request_id,
+                    proof: self.proof(number),
                     now: self.clock.now_ms(),
                 };
                 self.challenges.verify(attempt).await?

@@ -301,6 +301,17 @@ pub struct Proof {
     pub places: Vec<String>,
 }
 
+/// How many codes were verified in a place on a UTC day.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct DayTotal {
+    /// The place's name.
+    pub place: String,
+    /// Days since 1970.
+    pub day: i64,
+    /// So many.
+    pub verified: u64,
+}
+
 impl Watch {
     /// The decision that needs no counting, if this is one.
     pub fn exempt(&self, number_is_known: bool, now: i64) -> Option<Decision> {

@@ -25,6 +25,8 @@ impl From<OtpError> for Status {
             OtpError::Full {
                 quota, retry_after, ..
             } => slow_down(if quota { "sms.quota" } else { "sms.limit" }, retry_after),
+            // Not told apart from a cap: whoever pumps need not know what stops him.
+            OtpError::Guarded { retry_after } => slow_down("sms.limit", retry_after),
             OtpError::ResendTooEarly { retry_after } => {
                 slow_down("code.resend_too_early", retry_after)
             }

@@ -1,5 +1,6 @@
 //! What concerns Redis alone: what it must be, what it is shown, and how it comes back.
 
+use otp_dispatch::domain::limits::{DAY_MS, HOUR_MS};
 use otp_dispatch::ports::StoreError;
 use sallyport_testkit::Redis;
 
@@ -113,5 +114,59 @@ async fn what_is_kept_goes_away_by_itself() {
             ttl > 9 * MINUTE && ttl < 26 * 60 * MINUTE,
             "{key} lives for {ttl} ms"
         );
+    }
+}
+
+/// However long a place is busy, the guard keeps as much of it, and nothing of it for good.
+#[tokio::test]
+async fn what_the_guard_keeps_is_small_and_goes_away_by_itself() {
+    let stores = super::redis().await;
+    for hour in 0..16 * 24 {
+        let now = T0 + hour * HOUR_MS;
+        for n in 0..3 {
+            let id = format!("c{hour}-{n}");
+            let watch = super::guard::watch(&format!("n{n}"), &["k"]);
+            let new = NewChallenge {
+                guard: Some(watch),
+                ..new_challenge(&id, now + n * 10 * MINUTE)
+            };
+            stores.created(new).await;
+            let attempt = attempt(&id, true, "r", now + n * 10 * MINUTE);
+            assert_eq!(stores.verified(attempt).await, Verdict::Right);
+        }
+    }
+    let left = NewChallenge {
+        guard: Some(super::guard::watch("stranger", &["k"])),
+        ..new_challenge("left", T0)
+    };
+    stores.created(left).await;
+
+    let mut admin = connection(&stores._redis.as_ref().unwrap().url).await;
+    for (kind, count) in [("g", 2), ("v", 2), ("n", 1)] {
+        let keys: Vec<String> = redis::cmd("KEYS")
+            .arg(format!("sp:{kind}:*"))
+            .query_async(&mut admin)
+            .await
+            .unwrap();
+        assert_eq!(keys.len(), count, "{keys:?}");
+        for key in keys {
+            let ttl: i64 = redis::cmd("PTTL")
+                .arg(&key)
+                .query_async(&mut admin)
+                .await
+                .unwrap();
+            assert!(
+                ttl > 23 * HOUR_MS && ttl < 91 * DAY_MS,
+                "{key} lives for {ttl} ms"
+            );
+            if kind == "v" {
+                let fields: i64 = redis::cmd("HLEN")
+                    .arg(&key)
+                    .query_async(&mut admin)
+                    .await
+                    .unwrap();
+                assert!(fields <= 60, "{key} has {fields} fields");
+            }
+        }
     }
 }
