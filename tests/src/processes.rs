@@ -246,6 +246,7 @@ impl Services<'_> {
 
     async fn otp_api(&self) -> Result<Process> {
         let mut variables = self.backends();
+        variables.push(("DATABASE__URL".to_owned(), self.database.clone()));
         variables.extend(self.listen("otp-api", self.otp));
         self.run("otp-api", "OTP__", variables, tcp(self.otp)).await
     }

@@ -2,6 +2,7 @@
 
 mod certs;
 mod configuration;
+mod door;
 mod guard;
 mod keys;
 mod migrate;
@@ -86,6 +87,7 @@ enum ConfigCommand {
 #[derive(Clone, Copy, ValueEnum)]
 enum Stateful {
     Identity,
+    OtpApi,
     AccountAdmin,
 }
 

@@ -22,6 +22,11 @@ fn every_command_explains_itself_with_an_example() {
         &["certs"],
         &["org", "create"],
         &["org", "list"],
+        &["guard", "list"],
+        &["guard", "allow"],
+        &["guard", "block"],
+        &["guard", "observe"],
+        &["guard", "remove"],
         &["guard", "simulate"],
         &["guard", "generate"],
     ] {

@@ -12,6 +12,7 @@ use sallyport_chassis::config::{
     KeysConfig, ListenConfig, Profile, TelemetryConfig, refuse_plaintext,
 };
 use sallyport_phone::{Country, ServedCountries};
+use sallyport_sql::DatabaseConfig;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::challenge::LONGEST_LIFE;
@@ -26,7 +27,7 @@ pub const SETTINGS: &str = include_str!("../defaults.toml");
 pub const PROCESS: &str = include_str!("../process.toml");
 
 /// Dotted keys that may be given as `…_file`.
-pub const SECRETS: &[&str] = &["challenges.url", "queue.url"];
+pub const SECRETS: &[&str] = &["database.url", "challenges.url", "queue.url"];
 
 /// The whole configuration of a process.
 #[derive(Debug, Clone, Deserialize, Serialize)]
@@ -41,6 +42,8 @@ pub struct Config {
     pub keys: KeysConfig,
     /// Logs, traces and metrics.
     pub telemetry: TelemetryConfig,
+    /// What the guard keeps for operators and for later; sms-dispatcher does not open it.
+    pub database: DatabaseConfig,
     /// Where challenges, limits and message states live.
     pub challenges: StoreConfig,
     /// The queue between otp-api and the dispatchers.
@@ -189,6 +192,14 @@ impl Config {
         )?;
         let encrypted = queue.scheme() == "amqps";
         refuse_plaintext(self.profile, "queue.url", queue, encrypted, "amqps://")?;
+        ensure!(
+            matches!(
+                self.database.url.scheme(),
+                "sqlite" | "postgres" | "postgresql"
+            ),
+            "database.url must be sqlite://FOLDER or postgres://…"
+        );
+        self.database.check(self.profile)?;
         routes::check(&otp.routes, self.profile)
     }
 }
@@ -260,6 +271,7 @@ mod tests {
                 "0",
                 "otp.guard.keep_days",
             ),
+            ("SALLYPORT__DATABASE__URL", "mysql://x", "database.url"),
             ("SALLYPORT__OTP__TRYS", "5", "trys"),
         ] {
             let error = format!("{:#}", with(&[(key, value)]).unwrap_err());

@@ -10,6 +10,7 @@ pub mod grpc;
 pub mod ports;
 mod process;
 pub mod replay;
+pub mod store;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,6 +28,7 @@ use crate::adapters::route_inbox::SmsInbox;
 use crate::adapters::store_memory::MemoryStore;
 use crate::adapters::store_redis::RedisStore;
 use crate::app::Otp;
+use crate::app::guard::Guard;
 use crate::config::RouteConfig;
 use crate::dispatcher::{Dispatcher, Routes};
 use crate::ports::{ChallengeStore, GuardStore, MessageStore, Queue};
@@ -119,22 +121,27 @@ pub async fn run_api(
         messages,
         queue,
         inbox,
+        ..
     } = backends;
     ensure!(
         inbox.is_none() || config.profile == Profile::Development,
         "the SMS inbox works with profile = \"development\" only"
     );
+    let (guard, records) = Guard::new();
     let otp = Arc::new(Otp::new(
         &config,
         challenges,
         messages,
         queue,
+        guard,
         clock,
         stop.clone(),
     )?);
+    let keeping = Arc::clone(&otp).keep_guard(config.database.clone(), records);
     let server = grpc::server(&config, listener, Arc::clone(&otp), inbox);
     let mut tasks = Supervisor::new(stop.clone());
     tasks.spawn("sweep", otp.sweep());
+    tasks.spawn("guard", keeping);
     tasks.spawn("grpc", server.serve(stop));
     tasks.run(GRACE).await
 }

@@ -63,6 +63,10 @@ fn config(folder: &std::path::Path, settings: &[(&str, &str)]) -> Config {
             "SALLYPORT__QUEUE__URL".to_owned(),
             format!("sqlite://{}", path("data")),
         ),
+        (
+            "SALLYPORT__DATABASE__URL".to_owned(),
+            format!("sqlite://{}", path("sql")),
+        ),
     ];
     for (key, value) in settings {
         variables.push((format!("SALLYPORT__{key}"), (*value).to_owned()));

@@ -77,7 +77,7 @@ impl Otp {
         match self.challenges.create(new).await? {
             CreateOutcome::Created(view, decision) => {
                 if let Some(decision) = decision {
-                    self.decided(&bound_to.number, &decision);
+                    self.decided(bound_to, decision, now);
                 }
                 metrics::counter!("otp_challenges_created_total", "purpose" => purpose)
                     .increment(1);
@@ -93,7 +93,7 @@ impl Otp {
             CreateOutcome::Conflict => Err(OtpError::IdempotencyConflict),
             CreateOutcome::Ended => Err(OtpError::Ended),
             CreateOutcome::Refused(full) => Err(refused(full, bound_to.purpose, *counting, now)),
-            CreateOutcome::Guarded(decision) => Err(self.guarded(bound_to, &decision, now)),
+            CreateOutcome::Guarded(decision) => Err(self.guarded(bound_to, decision, now)),
         }
     }
 

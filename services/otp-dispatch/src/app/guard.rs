@@ -1,33 +1,92 @@
 //! The guard's part of a send and of a right code: what it is told, and what is told of it.
 
+use std::sync::{PoisonError, RwLock};
+
 use sallyport_phone::PhoneNumber;
+use sallyport_sql::Database;
+use tokio::sync::{mpsc, watch};
 
 use super::binding::{BoundTo, Counting};
 use super::{Otp, OtpError, until};
-use crate::domain::guard::{Decision, Place, Policy, Proof, Use, Watch};
+use crate::domain::challenge::Purpose;
+use crate::domain::guard::overrides::{Overrides, Rule};
+use crate::domain::guard::{Decision, Place, Policy, Proof, Record, Use, Watch};
 use crate::domain::limits::{Scope, country};
+
+/// How many decisions wait for the database. What comes beyond is counted, and forgotten.
+const RECORDS: usize = 10_000;
+
+/// What the requests share with [`keep_guard`](super::keep_guard), so that none of them waits for the
+/// database.
+#[derive(Debug)]
+pub struct Guard {
+    overrides: RwLock<Overrides>,
+    records: mpsc::Sender<Record>,
+    /// Where it is, once it is connected.
+    pub(super) database: watch::Sender<Option<Database>>,
+}
+
+impl Guard {
+    /// Without overrides, and the decisions that will be made.
+    pub fn new() -> (Self, mpsc::Receiver<Record>) {
+        let (records, kept) = mpsc::channel(RECORDS);
+        let guard = Self {
+            overrides: RwLock::default(),
+            records,
+            database: watch::Sender::new(None),
+        };
+        (guard, kept)
+    }
+
+    pub(super) fn set_overrides(&self, overrides: Overrides) {
+        *self
+            .overrides
+            .write()
+            .unwrap_or_else(PoisonError::into_inner) = overrides;
+    }
+
+    fn rule(&self, number: &PhoneNumber) -> Option<Rule> {
+        self.overrides
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .of(number)
+    }
+
+    fn record(&self, record: Record) {
+        if self.records.try_send(record).is_err() {
+            metrics::counter!("guard_records_dropped_total").increment(1);
+        }
+    }
+}
 
 impl Otp {
     /// What the guard looks at; `None` for what it never refuses nor counts: codes of confirmed factors
-    /// and the one live code of a licensed user.
+    /// and, unless an operator blocks them, the one live code of a licensed user.
     pub(super) fn watch(&self, bound_to: &BoundTo, counting: Counting) -> Option<Watch> {
-        match counting {
-            Counting::Trusted => None,
-            Counting::Untrusted { .. } => Some(Watch {
-                number: self.keys.lookup.lookups(&[
-                    b"guard",
-                    b"number",
-                    bound_to.number.e164().as_bytes(),
-                ]),
-                places: self.places(&bound_to.number),
-                policy: if self.settings.guard.blocks {
-                    Policy::Enforce
-                } else {
-                    Policy::Observe
-                },
-                budgets: self.settings.guard.budgets(),
-            }),
-        }
+        let number = &bound_to.number;
+        let policy = match self.guard.rule(number) {
+            Some(Rule::Allow) => Policy::Allow,
+            Some(Rule::Block) => Policy::Block,
+            Some(Rule::Observe) => Policy::Observe,
+            None if self.settings.guard.blocks => Policy::Enforce,
+            None => Policy::Observe,
+        };
+        let looks = match (counting, bound_to.purpose) {
+            (Counting::Untrusted { .. }, _) => true,
+            (Counting::Trusted, Purpose::SignIn | Purpose::StepUp) => false,
+            (Counting::Trusted, Purpose::Enrolment | Purpose::NumberChange) => {
+                policy == Policy::Block
+            }
+        };
+        looks.then(|| Watch {
+            number: self
+                .keys
+                .lookup
+                .lookups(&[b"guard", b"number", number.e164().as_bytes()]),
+            places: self.places(number),
+            policy,
+            budgets: self.settings.guard.budgets(),
+        })
     }
 
     /// What a right code to a number proves.
@@ -56,33 +115,40 @@ impl Otp {
         ]
     }
 
-    /// Tells of a decision.
-    pub(super) fn decided(&self, number: &PhoneNumber, decision: &Decision) {
-        let country = country(number);
+    /// Records a decision, and counts it.
+    pub(super) fn decided(&self, bound_to: &BoundTo, decision: Decision, now: i64) {
+        let country = country(&bound_to.number);
         metrics::counter!(
             "guard_decisions_total",
             "decision" => decision.outcome.name(), "country" => country.clone()
         )
         .increment(1);
-        for used in decision.uses.iter().filter(|u| u.scope == Scope::Country) {
-            metrics::gauge!(
-                "guard_budget_use",
-                "country" => country.clone(), "window" => used.window.name()
-            )
-            .set(part(used));
+        for used in &decision.uses {
+            if used.scope == Scope::Country {
+                metrics::gauge!(
+                    "guard_budget_use",
+                    "country" => country.clone(), "window" => used.window.name()
+                )
+                .set(part(used));
+            }
         }
+        self.guard.record(Record {
+            at: now,
+            purpose: bound_to.purpose,
+            country,
+            prefix: bound_to.number.prefix().to_owned(),
+            decision,
+        });
     }
 
     /// The refusal by the guard. Whoever is refused hears what a full cap says: that it was the guard,
     /// and why, is for operators.
-    pub(super) fn guarded(&self, bound_to: &BoundTo, decision: &Decision, now: i64) -> OtpError {
-        self.decided(&bound_to.number, decision);
-        let country = country(&bound_to.number);
-        let reason = decision.reason.name();
+    pub(super) fn guarded(&self, bound_to: &BoundTo, decision: Decision, now: i64) -> OtpError {
+        let retry_after = until(decision.retry_at.unwrap_or(now), now);
+        let (country, reason) = (country(&bound_to.number), decision.reason.name());
         tracing::info!(country, reason, "the guard blocks a code");
-        OtpError::Guarded {
-            retry_after: until(decision.retry_at.unwrap_or(now), now),
-        }
+        self.decided(bound_to, decision, now);
+        OtpError::Guarded { retry_after }
     }
 }
 

@@ -64,7 +64,7 @@ impl Otp {
         match self.challenges.resend(resend).await? {
             ResendOutcome::Accepted(view, message, decision) => {
                 if let Some(decision) = decision {
-                    self.decided(&bound_to.number, &decision);
+                    self.decided(bound_to, decision, now);
                 }
                 let purpose = bound_to.purpose.name();
                 metrics::counter!("otp_challenges_resent_total", "purpose" => purpose).increment(1);
@@ -85,7 +85,7 @@ impl Otp {
                 retry_after: until(at, now),
             }),
             ResendOutcome::Refused(full) => Err(refused(full, bound_to.purpose, *counting, now)),
-            ResendOutcome::Guarded(decision) => Err(self.guarded(bound_to, &decision, now)),
+            ResendOutcome::Guarded(decision) => Err(self.guarded(bound_to, decision, now)),
         }
     }
 }

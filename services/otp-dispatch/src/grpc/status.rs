@@ -35,11 +35,18 @@ impl From<OtpError> for Status {
             }
             OtpError::Ended => Refusal::new(Code::FailedPrecondition, "code.ended").into(),
             OtpError::NotFound => Refusal::new(Code::NotFound, "code.none").into(),
+            OtpError::NoOverride => Refusal::new(Code::NotFound, "guard.no_override").into(),
             OtpError::TooManyWatchers => slow_down("watch.busy", Duration::from_secs(5)),
             OtpError::Store(error @ StoreError::Unavailable(_)) => {
                 failed(Code::Unavailable, &error)
             }
             OtpError::Store(error @ StoreError::Corrupt(_)) => failed(Code::Internal, &error),
+            OtpError::Database(error @ sallyport_sql::StoreError::Unavailable(_)) => {
+                failed(Code::Unavailable, &error)
+            }
+            OtpError::Database(error @ sallyport_sql::StoreError::Corrupt(_)) => {
+                failed(Code::Internal, &error)
+            }
             OtpError::Queue(error @ QueueError::Unavailable(_)) => {
                 failed(Code::Unavailable, &error)
             }

@@ -276,14 +276,14 @@ local function prove(proof)
     redis.call('HINCRBY', place, 'd' .. string.format('%.0f', math.floor(now / DAY)), 1)
     local hour = 'h' .. string.format('%.0f', math.floor(now / HOUR))
     if redis.call('HINCRBY', place, hour, 1) == 1 then
-      -- Once an hour what says nothing any more is thrown away.
+      -- Once an hour what says nothing any more is thrown away, and the rest is kept on.
+      redis.call('PEXPIRE', place, (HISTORY_DAYS + 1) * DAY + SLACK)
       for _, field in ipairs(redis.call('HKEYS', place)) do
         if tonumber(string.sub(field, 2)) < first_bucket(string.sub(field, 1, 1)) then
           redis.call('HDEL', place, field)
         end
       end
     end
-    redis.call('PEXPIRE', place, (HISTORY_DAYS + 1) * DAY + SLACK)
   end
 end
 
