@@ -119,9 +119,9 @@ pub async fn run_api(
     let Backends {
         challenges,
         messages,
+        guard: history,
         queue,
         inbox,
-        ..
     } = backends;
     ensure!(
         inbox.is_none() || config.profile == Profile::Development,
@@ -137,7 +137,7 @@ pub async fn run_api(
         clock,
         stop.clone(),
     )?);
-    let keeping = Arc::clone(&otp).keep_guard(config.database.clone(), records);
+    let keeping = Arc::clone(&otp).keep_guard(config.database.clone(), history, records);
     let server = grpc::server(&config, listener, Arc::clone(&otp), inbox);
     let mut tasks = Supervisor::new(stop.clone());
     tasks.spawn("sweep", otp.sweep());

@@ -4,11 +4,11 @@
 
 use otp_dispatch::domain::challenge::Purpose;
 use otp_dispatch::domain::guard::overrides::Rule;
-use otp_dispatch::domain::guard::{Decision, Outcome, Reason, Record, Use, Window};
+use otp_dispatch::domain::guard::{DayTotal, Decision, Outcome, Reason, Record, Use, Window};
 use otp_dispatch::domain::limits::{DAY_MS, Scope};
 use otp_dispatch::store::guard::{
-    Override, Wanted, decisions, forget_decisions, overrides, put_decisions, put_override,
-    remove_override,
+    Override, Wanted, add_totals, decisions, forget_decisions, forget_totals, overrides,
+    put_decisions, put_override, remove_override, totals_from,
 };
 use otp_dispatch::store::{Migrator, SCHEMA};
 use sallyport_chassis::SecretUrl;
@@ -81,6 +81,7 @@ on_both!(
     a_batch_that_is_stored_twice_is_there_once,
     old_decisions_are_deleted,
     overrides_replace_one_another_and_go,
+    counts_of_a_day_add_up_and_old_days_go,
 );
 
 fn id(n: u8) -> Uuid {
@@ -208,7 +209,7 @@ async fn overrides_replace_one_another_and_go(database: Database) {
     assert_eq!(found, [block.clone(), french]);
 
     let allowed = Override {
-        set_by: "noah".to_owned(),
+        set_by: "other".to_owned(),
         set_at: T0 + 1,
         ..set("FR", Rule::Allow, "après examen")
     };
@@ -216,4 +217,40 @@ async fn overrides_replace_one_another_and_go(database: Database) {
     assert!(remove_override(connection, &block.target).await.unwrap());
     assert!(!remove_override(connection, &block.target).await.unwrap());
     assert_eq!(overrides(connection).await.unwrap(), [allowed]);
+}
+
+async fn counts_of_a_day_add_up_and_old_days_go(database: Database) {
+    let total = |place: &str, day: i64, verified: u64| DayTotal {
+        place: place.to_owned(),
+        day,
+        verified,
+    };
+    let listed = async |from: i64| {
+        let mut found = totals_from(database.connection(), from).await.unwrap();
+        found.sort_by_key(|total| (total.day, total.place.clone()));
+        found
+    };
+    let first = [total("b", 7, 1), total("a", 7, 2), total("a", 8, 3)];
+    add_totals(&database, &first).await.unwrap();
+    let second = [total("a", 8, 4), total("b", 7, 10)];
+    add_totals(&database, &second).await.unwrap();
+    let all = [total("a", 7, 2), total("b", 7, 11), total("a", 8, 7)];
+    assert_eq!(listed(0).await, all);
+    assert_eq!(listed(8).await, all[2..]);
+    forget_totals(database.connection(), 8).await.unwrap();
+    assert_eq!(listed(0).await, all[2..]);
+
+    // Several processes add at once, each in an order of its own, and none is lost.
+    let adding = (0..8).map(|n| {
+        let database = database.clone();
+        let mut totals: Vec<DayTotal> = (0..20).map(|p| total(&format!("p{p}"), 9, 1)).collect();
+        totals.rotate_left(n);
+        async move { add_totals(&database, &totals).await }
+    });
+    for added in futures::future::join_all(adding).await {
+        added.unwrap();
+    }
+    let found = listed(9).await;
+    assert_eq!(found.len(), 20);
+    assert!(found.iter().all(|total| total.verified == 8), "{found:?}");
 }

@@ -1,6 +1,7 @@
 //! The guard's part of a send and of a right code: what it is told, and what is told of it.
 
-use std::sync::{PoisonError, RwLock};
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError, RwLock};
 
 use sallyport_phone::PhoneNumber;
 use sallyport_sql::Database;
@@ -9,8 +10,9 @@ use tokio::sync::{mpsc, watch};
 use super::binding::{BoundTo, Counting};
 use super::{Otp, OtpError, until};
 use crate::domain::challenge::Purpose;
+use crate::domain::guard::ledger::day;
 use crate::domain::guard::overrides::{Overrides, Rule};
-use crate::domain::guard::{Decision, Place, Policy, Proof, Record, Use, Watch};
+use crate::domain::guard::{DayTotal, Decision, Place, Policy, Proof, Record, Use, Watch};
 use crate::domain::limits::{Scope, country};
 
 /// How many decisions wait for the database. What comes beyond is counted, and forgotten.
@@ -22,6 +24,8 @@ const RECORDS: usize = 10_000;
 pub struct Guard {
     overrides: RwLock<Overrides>,
     records: mpsc::Sender<Record>,
+    /// Codes that were verified and are not in the database yet, by place and day.
+    verified: Mutex<HashMap<(String, i64), u64>>,
     /// Where it is, once it is connected.
     pub(super) database: watch::Sender<Option<Database>>,
 }
@@ -33,6 +37,7 @@ impl Guard {
         let guard = Self {
             overrides: RwLock::default(),
             records,
+            verified: Mutex::default(),
             database: watch::Sender::new(None),
         };
         (guard, kept)
@@ -50,6 +55,36 @@ impl Guard {
             .read()
             .unwrap_or_else(PoisonError::into_inner)
             .of(number)
+    }
+
+    /// Counts for the history what the store has counted for the present. An answer that is repeated
+    /// counts again here: a budget that is too large for it is not worth a question more.
+    pub(super) fn proved(&self, places: Vec<String>, now: i64) {
+        let mut verified = self.verified.lock().unwrap_or_else(PoisonError::into_inner);
+        for place in places {
+            *verified.entry((place, day(now))).or_default() += 1;
+        }
+    }
+
+    /// What the database does not have yet.
+    pub(super) fn take_verified(&self) -> Vec<DayTotal> {
+        let mut verified = self.verified.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::take(&mut *verified)
+            .into_iter()
+            .map(|((place, day), verified)| DayTotal {
+                place,
+                day,
+                verified,
+            })
+            .collect()
+    }
+
+    /// The database did not take it.
+    pub(super) fn give_back(&self, totals: Vec<DayTotal>) {
+        let mut verified = self.verified.lock().unwrap_or_else(PoisonError::into_inner);
+        for total in totals {
+            *verified.entry((total.place, total.day)).or_default() += total.verified;
+        }
     }
 
     fn record(&self, record: Record) {

@@ -1,5 +1,6 @@
-//! What the guard keeps in the database, beside the requests: decisions go there, and operators'
-//! overrides come from there. While it is away the last overrides hold, and decisions wait.
+//! What the guard keeps in the database, beside the requests: decisions and the days' counts of what
+//! was verified go there, operators' overrides come from there, and so does the history of a store
+//! that has lost its own. While the database is away the last overrides hold, and the rest waits.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,25 +12,28 @@ use tokio::time::MissedTickBehavior;
 use uuid::Uuid;
 
 use super::{Otp, OtpError};
-use crate::domain::guard::Record;
+use crate::domain::guard::ledger::day;
 use crate::domain::guard::overrides::Overrides;
+use crate::domain::guard::{HISTORY_DAYS, Record};
 use crate::domain::limits::DAY_MS;
+use crate::ports::GuardStore;
 use crate::store::guard as store;
 use crate::store::{Migrator, SCHEMA};
 
 /// How often overrides are read: so long may an operator's word need until it holds.
 const LOOK: Duration = Duration::from_secs(1);
-/// After how many looks old decisions are deleted.
+/// After how many looks what is old is deleted.
 const FORGET_AT: u64 = 3_600;
 /// How long after a failure the database is tried again.
 const AGAIN: Duration = Duration::from_secs(5);
-/// How many decisions one statement stores.
+/// How many decisions one statement stores, and days' counts one step seeds.
 const BATCH: usize = 500;
 
 /// The task's own state.
 struct Keeper {
     otp: Arc<Otp>,
     database: Database,
+    history: Arc<dyn GuardStore>,
     records: mpsc::Receiver<Record>,
     /// Taken from `records`, and not stored yet.
     batch: Vec<(Uuid, Record)>,
@@ -43,6 +47,7 @@ impl Otp {
     pub async fn keep_guard(
         self: Arc<Self>,
         config: DatabaseConfig,
+        history: Arc<dyn GuardStore>,
         records: mpsc::Receiver<Record>,
     ) -> Result<()> {
         let Some(database) = self.connect(&config).await else {
@@ -52,6 +57,7 @@ impl Otp {
         let keeper = Keeper {
             otp: self,
             database,
+            history,
             records,
             batch: Vec::new(),
             looks: 0,
@@ -122,7 +128,11 @@ impl Keeper {
     /// Stores what the last requests left. A database that is away at the stop loses it.
     async fn finish(mut self, mut fresh: Vec<Record>) {
         loop {
-            if let Err(error) = self.store().await {
+            let mut stored = self.store().await;
+            if stored.is_ok() {
+                stored = self.store_verified().await;
+            }
+            if let Err(error) = stored {
                 let error = &error as &dyn std::error::Error;
                 tracing::warn!(error, "the guard's last decisions are not stored");
                 break;
@@ -146,16 +156,23 @@ impl Keeper {
     async fn look(&mut self) -> Result<(), OtpError> {
         self.otp.load_overrides(&self.database).await?;
         self.store().await?;
+        self.store_verified().await?;
+        let today = day(self.otp.clock.now_ms());
+        if !self.history.is_seeded().await? {
+            self.seed(today).await?;
+        }
         if self.looks.is_multiple_of(FORGET_AT) {
             let kept = i64::from(self.otp.settings.guard.keep_days) * DAY_MS;
             let before = self.otp.clock.now_ms() - kept;
             store::forget_decisions(self.database.connection(), before).await?;
+            store::forget_totals(self.database.connection(), today - HISTORY_DAYS).await?;
         }
         self.looks += 1;
         Ok(())
     }
 
-    /// Ids sort by the instant of the decision, and are given once, so that a batch whose storing was in doubt is stored once.
+    /// Ids sort by the instant of the decision, and are given once, so that a batch whose storing was
+    /// in doubt is stored once.
     fn take(&mut self, fresh: &mut Vec<Record>) {
         self.batch
             .extend(fresh.drain(..).map(|record| (id(record.at), record)));
@@ -169,13 +186,38 @@ impl Keeper {
         Ok(())
     }
 
+    async fn store_verified(&self) -> Result<(), OtpError> {
+        let totals = self.otp.guard.take_verified();
+        if totals.is_empty() {
+            return Ok(());
+        }
+        let stored = store::add_totals(&self.database, &totals).await;
+        if stored.is_err() {
+            self.otp.guard.give_back(totals);
+        }
+        Ok(stored?)
+    }
+
+    /// Tells a store that lost everything, or is new, what was verified in the last days.
+    async fn seed(&self, today: i64) -> Result<(), OtpError> {
+        let now = self.otp.clock.now_ms();
+        let oldest = today - HISTORY_DAYS;
+        let totals = store::totals_from(self.database.connection(), oldest).await?;
+        for batch in totals.chunks(BATCH) {
+            self.history.seed(batch, false, now).await?;
+        }
+        self.history.seed(&[], true, now).await?;
+        tracing::info!(totals = totals.len(), "the guard's history is seeded");
+        Ok(())
+    }
+
     fn tell(&mut self, outcome: Result<(), OtpError>) {
         match outcome {
             Ok(()) => self.healthy = true,
             Err(error) => {
                 if self.healthy {
                     let error = &error as &dyn std::error::Error;
-                    tracing::warn!(error, "the guard's database does not answer");
+                    tracing::warn!(error, "what the guard keeps cannot be kept; tried again");
                 }
                 self.healthy = false;
             }

@@ -26,6 +26,28 @@ pub(super) mod decision {
     impl ActiveModelBehavior for ActiveModel {}
 }
 
+/// How many codes were verified in each place, by UTC day.
+pub(super) mod total {
+    use sea_orm::entity::prelude::*;
+
+    #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+    #[sea_orm(table_name = "guard_totals")]
+    pub struct Model {
+        /// Country or number block, by keyed hash.
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub place: String,
+        /// Days since 1970.
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub day: i64,
+        pub verified: i64,
+    }
+
+    #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+    pub enum Relation {}
+
+    impl ActiveModelBehavior for ActiveModel {}
+}
+
 /// What operators decide for countries and prefixes.
 pub(super) mod override_row {
     use sea_orm::entity::prelude::*;

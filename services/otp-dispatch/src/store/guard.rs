@@ -1,15 +1,18 @@
-//! Decisions of the guard, and overrides.
+//! Decisions of the guard, overrides, and the history of what was verified.
 
-use sallyport_sql::StoreError;
+use sallyport_sql::{Database, StoreError};
 use sea_orm::ActiveValue::Set;
 use sea_orm::entity::prelude::*;
-use sea_orm::sea_query::OnConflict;
+use sea_orm::sea_query::{ExprTrait, OnConflict};
 use sea_orm::{QueryOrder, QuerySelect};
 
-use super::entity::{decision, override_row};
+use super::entity::{decision, override_row, total};
 use crate::domain::challenge::Purpose;
 use crate::domain::guard::overrides::{Rule, Target};
-use crate::domain::guard::{Outcome, Record};
+use crate::domain::guard::{DayTotal, Outcome, Record};
+
+/// Rows of one statement.
+const BATCH: usize = 500;
 
 /// What an operator set, for whom and when.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -180,4 +183,56 @@ pub async fn remove_override(
         .exec(connection)
         .await?;
     Ok(gone.rows_affected > 0)
+}
+
+/// Adds to days' counts, all or none. Each place and day is there once.
+pub async fn add_totals(database: &Database, totals: &[DayTotal]) -> Result<(), StoreError> {
+    use total::{Column, Entity};
+    // Everybody takes the rows in the same order, so that nobody waits for one who waits.
+    let mut ordered: Vec<&DayTotal> = totals.iter().collect();
+    ordered.sort_unstable_by(|a, b| (&a.place, a.day).cmp(&(&b.place, b.day)));
+    let transaction = database.begin().await?;
+    for batch in ordered.chunks(BATCH) {
+        let rows = batch.iter().map(|total| total::ActiveModel {
+            place: Set(total.place.clone()),
+            day: Set(total.day),
+            verified: Set(i64::try_from(total.verified).unwrap_or(i64::MAX)),
+        });
+        let sum = Expr::col((Entity, Column::Verified)).add(Expr::cust("excluded.verified"));
+        Entity::insert_many(rows)
+            .on_conflict(
+                OnConflict::columns([Column::Place, Column::Day])
+                    .value(Column::Verified, sum)
+                    .to_owned(),
+            )
+            .exec_without_returning(&transaction)
+            .await?;
+    }
+    Ok(transaction.commit().await?)
+}
+
+/// The counts of a day and of those after it.
+pub async fn totals_from(
+    connection: &impl ConnectionTrait,
+    day: i64,
+) -> Result<Vec<DayTotal>, StoreError> {
+    let rows = total::Entity::find()
+        .filter(total::Column::Day.gte(day))
+        .all(connection)
+        .await?;
+    let read = |row: total::Model| DayTotal {
+        place: row.place,
+        day: row.day,
+        verified: row.verified.unsigned_abs(),
+    };
+    Ok(rows.into_iter().map(read).collect())
+}
+
+/// Deletes the counts of days before this one.
+pub async fn forget_totals(connection: &impl ConnectionTrait, day: i64) -> Result<(), StoreError> {
+    total::Entity::delete_many()
+        .filter(total::Column::Day.lt(day))
+        .exec(connection)
+        .await?;
+    Ok(())
 }

@@ -58,6 +58,17 @@ impl MigrationTrait for First {
         manager
             .create_table(
                 Table::create()
+                    .table("guard_totals")
+                    .col(string_len("place", 80))
+                    .col(big_integer("day"))
+                    .col(big_integer("verified"))
+                    .primary_key(Index::create().col("place").col("day"))
+                    .to_owned(),
+            )
+            .await?;
+        manager
+            .create_table(
+                Table::create()
                     .table("guard_overrides")
                     .col(string_len("target", 16).primary_key())
                     .col(string_len("rule", 16))

@@ -1,5 +1,5 @@
-//! What otp-api keeps in SQL, in the schema `dispatch`: what the guard decided, and what operators
-//! decide instead. Nothing that creates, verifies or sends a code waits for it.
+//! What otp-api keeps in SQL, in the schema `dispatch`: what the guard decided, what operators decide
+//! instead, and how much was verified in the last days. Nothing that creates, verifies or sends a code waits for it.
 
 mod entity;
 pub mod guard;

@@ -1,7 +1,10 @@
 //! The pumping guard (rule 31), as its callers meet it.
 
 use jiff::ToSpan;
+use otp_dispatch::store::SCHEMA;
+use otp_dispatch::store::guard::totals_from;
 use sallyport_proto::otp::v1::guard_service_client::GuardServiceClient;
+use sallyport_sql::Database;
 
 use super::*;
 
@@ -301,5 +304,60 @@ async fn overrides_that_name_nothing_are_refused_and_only_operators_set_any() {
             .unwrap_err();
         assert_eq!(status.code(), Code::PermissionDenied, "{peer}");
     }
+    service.end().await;
+}
+
+/// Days of history are not lost with Redis: they are counted in SQL too, and told again.
+#[tokio::test]
+async fn what_was_verified_outlives_the_store() {
+    let server = sallyport_testkit::redis().await.unwrap();
+    let settings = [
+        ("CHALLENGES__URL", server.url.as_str()),
+        ("OTP__GUARD__DAY__LEAST", "1"),
+        ("OTP__GUARD__DAY__PERCENT", "100"),
+    ];
+    let mut service = Service::start(&settings).await;
+    for n in 0..9 {
+        let mut request = stranger(n, &french(n));
+        request.trusted = true;
+        let id = service.create(request.clone()).await.unwrap().challenge_id;
+        let verified = pb::VerifyChallengeRequest {
+            binding: request.binding,
+            ..verify(&id, &service.phone.next().await.code(), "r1")
+        };
+        let answer = service.challenges().verify_challenge(verified).await;
+        assert_eq!(answer.unwrap().into_inner().verdict(), pb::Verdict::Right);
+    }
+    // Answered once the schema is there.
+    let listed = service.guard().list_overrides(pb::ListOverridesRequest {});
+    assert!(listed.await.unwrap().into_inner().overrides.is_empty());
+    let database = Database::connect(&service.config.database, SCHEMA)
+        .await
+        .unwrap();
+    loop {
+        let totals = totals_from(database.connection(), 0).await.unwrap();
+        // The country, and nine blocks.
+        if totals.iter().any(|total| total.verified == 9) {
+            assert_eq!(totals.len(), 10, "{totals:?}");
+            assert!(!format!("{totals:?}").contains("+336"), "{totals:?}");
+            break;
+        }
+        tokio::task::yield_now().await;
+    }
+    let client = redis::Client::open(server.url.as_str()).unwrap();
+    let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+    redis::cmd("FLUSHDB")
+        .exec_async(&mut connection)
+        .await
+        .unwrap();
+    while !service.backends.guard.is_seeded().await.unwrap() {
+        tokio::task::yield_now().await;
+    }
+    service.create(stranger(9, &french(9))).await.unwrap();
+    let decided = service.decisions(1, pb::GuardOutcome::Allowed).await;
+    let day = decided[0].uses.iter().find(|used| {
+        used.scope() == pb::GuardScope::Country && used.window() == pb::GuardWindow::Day
+    });
+    assert_eq!(day.unwrap().budget, 9);
     service.end().await;
 }
