@@ -102,8 +102,11 @@ fn a_larger_factor_never_stops_more() {
 #[test]
 fn the_curve_in_docs_is_the_simulated_one() {
     let factors = [2, 10, 20, 30, 50, 100];
-    let curves = [Attack::Country, Attack::Slow, Attack::Busy]
-        .map(|attack| curve(&traffic(1, attack), defaults(), &factors));
+    let curves = std::thread::scope(|scope| {
+        [Attack::Country, Attack::Slow, Attack::Busy]
+            .map(|attack| scope.spawn(move || curve(&traffic(1, attack), defaults(), &factors)))
+            .map(|running| running.join().unwrap())
+    });
     let mut expected = String::new();
     for (index, factor) in factors.iter().enumerate() {
         expected.push_str(&format!("| {factor} |"));

@@ -258,8 +258,12 @@ async fn an_operators_word_holds_at_once_and_until_it_is_taken_back() {
     signing_in.idempotency_key = "key-s".to_owned();
     service.create(signing_in).await.unwrap();
 
-    let answer = service.guard().list_overrides(pb::ListOverridesRequest {});
-    let overrides = answer.await.unwrap().into_inner().overrides;
+    let answer = service
+        .guard()
+        .list_overrides(pb::ListOverridesRequest {})
+        .await
+        .unwrap();
+    let overrides = answer.into_inner().overrides;
     let targets: Vec<&str> = overrides.iter().map(|o| o.target.as_str()).collect();
     assert_eq!(targets, ["+33614", "+33616", "FR"]);
 
@@ -329,8 +333,12 @@ async fn what_was_verified_outlives_the_store() {
         assert_eq!(answer.unwrap().into_inner().verdict(), pb::Verdict::Right);
     }
     // Answered once the schema is there.
-    let listed = service.guard().list_overrides(pb::ListOverridesRequest {});
-    assert!(listed.await.unwrap().into_inner().overrides.is_empty());
+    let listed = service
+        .guard()
+        .list_overrides(pb::ListOverridesRequest {})
+        .await
+        .unwrap();
+    assert!(listed.into_inner().overrides.is_empty());
     let database = Database::connect(&service.config.database, SCHEMA)
         .await
         .unwrap();

@@ -57,9 +57,17 @@ impl Counters {
     }
 
     fn forget(&mut self, now: i64) {
-        self.slices = self.slices.split_off(&(slice(now) - SLICES + 1));
-        self.hours = self.hours.split_off(&(hour(now) - HOURS + 1));
-        self.days = self.days.split_off(&(day(now) - HISTORY_DAYS));
+        for (counts, first) in [
+            (&mut self.slices, slice(now) - SLICES + 1),
+            (&mut self.hours, hour(now) - HOURS + 1),
+            (&mut self.days, day(now) - HISTORY_DAYS),
+        ] {
+            while let Some(oldest) = counts.first_entry()
+                && *oldest.key() < first
+            {
+                oldest.remove();
+            }
+        }
     }
 
     fn is_empty(&self) -> bool {
