@@ -72,6 +72,27 @@ fn a_slow_attack_over_many_prefixes_is_stopped() {
     }
 }
 
+/// Licences make it easy: the guard does not look at the first code of a licensed user. Without any,
+/// what holds in the attacked countries holds still.
+#[test]
+fn where_nobody_has_a_licence_the_guard_holds_too() {
+    let report = |attack| {
+        let rows = generate(&Options {
+            seed: 1,
+            attack,
+            licensed_percent: 0,
+        });
+        replay(&rows.unwrap(), defaults())
+    };
+    assert_eq!(report(Attack::None).blocked, 0);
+    for attack in [Attack::Country, Attack::Slow] {
+        assert_held(&report(attack), &format!("{attack:?}"));
+    }
+    // In the busiest country people pay for it.
+    let busy = report(Attack::Busy);
+    assert!(busy.lost_percent() > 0.1, "{busy:?}");
+}
+
 /// What the budgets do not do, said in docs/fraud.md too: in the country with the most users an
 /// attack that is small beside them hides in their budget, and a factor that finds it finds people.
 #[test]
