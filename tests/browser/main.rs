@@ -7,6 +7,7 @@
 
 mod accessibility;
 mod administration;
+mod enrol_anew;
 mod enrolment;
 mod keyboard;
 mod passwords;
@@ -127,6 +128,7 @@ async fn journey(run: Run) -> Result<()> {
     administration::other_pages(&scene).await?;
     passwords::reset(&scene).await?;
     passwords::change(&scene).await?;
+    enrol_anew::by_mailed_link(&scene).await?;
     scene.system.stop().await
 }
 

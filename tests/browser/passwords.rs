@@ -6,7 +6,8 @@ use sallyport_tests::System;
 use crate::{PASSWORD, Scene};
 
 const RESET: &str = "velvet harbour spoons 77 drift";
-const CHANGED: &str = "quiet lantern orbit 19 maple";
+/// The administrator's password in the end.
+pub const CHANGED: &str = "quiet lantern orbit 19 maple";
 
 /// The link that was mailed sets another password, once; the second factor is asked as ever.
 pub async fn reset(scene: &Scene) -> Result<()> {

@@ -154,6 +154,13 @@ impl Portal {
         Ok(element.click().await?)
     }
 
+    /// Presses Enter in a field, and waits until its page is gone.
+    pub async fn enter(&self, id: &str) -> Result<()> {
+        let field = self.one(&format!("#{id}")).await?;
+        field.send_keys(Key::Enter).await?;
+        Ok(field.wait_until().stale().await?)
+    }
+
     /// Clicks a link or a form's button, and waits until the page it was on is gone.
     pub async fn follow(&self, css: &str) -> Result<()> {
         leave(self.one(css).await?).await

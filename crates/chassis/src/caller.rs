@@ -230,6 +230,9 @@ where
     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
         let clone = self.inner.clone();
         let mut inner = std::mem::replace(&mut self.inner, clone);
+        if let Some(connection) = request.extensions().get::<ConnInfo>() {
+            connection.asked();
+        }
         let path = request.uri().path().to_owned();
         let decided = self.decide(&path, &request);
         // What callers make up is no label: each would stay in memory for good.
@@ -375,7 +378,7 @@ mod tests {
         }
         let mut request = request.body(Body::empty()).unwrap();
         let remote = Some("192.0.2.9:1".parse().unwrap());
-        request.extensions_mut().insert(ConnInfo { peer, remote });
+        request.extensions_mut().insert(ConnInfo::new(peer, remote));
         request
     }
 

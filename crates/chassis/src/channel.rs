@@ -9,6 +9,7 @@ use hyper_util::rt::TokioIo;
 use rustls::RootCertStore;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use tokio::io::DuplexStream;
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio_rustls::TlsConnector;
@@ -41,18 +42,22 @@ impl Dialler {
         Self { sender }
     }
 
+    /// A connection under the peer's name.
+    pub(crate) async fn dial(&self, peer: Peer) -> std::io::Result<DuplexStream> {
+        let (near, far) = tokio::io::duplex(256 * 1024);
+        self.sender
+            .send(Conn::memory(far, peer))
+            .await
+            .map_err(|_| std::io::Error::other("the service inside the process has ended"))?;
+        Ok(near)
+    }
+
     /// A channel whose calls arrive as the named peer.
     pub fn channel(&self, peer: Peer) -> Outgoing {
-        let sender = self.sender.clone();
+        let dialler = self.clone();
         let connector = tower::service_fn(move |_: http::Uri| {
-            let (sender, peer) = (sender.clone(), peer.clone());
-            async move {
-                let (near, far) = tokio::io::duplex(256 * 1024);
-                sender.send(Conn::memory(far, peer)).await.map_err(|_| {
-                    std::io::Error::other("the service inside the process has ended")
-                })?;
-                Ok::<_, std::io::Error>(TokioIo::new(near))
-            }
+            let (dialler, peer) = (dialler.clone(), peer.clone());
+            async move { dialler.dial(peer).await.map(TokioIo::new) }
         });
         let channel = Endpoint::from_static("http://in-process")
             .timeout(DEADLINE)

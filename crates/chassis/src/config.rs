@@ -33,6 +33,10 @@ pub struct ListenConfig {
     /// TLS with client certificates; required off loopback and in production.
     #[serde(default)]
     pub tls: Option<TlsConfig>,
+    /// Connections served at once.
+    pub max_connections: u32,
+    /// Those from one address (IPv6: one /64).
+    pub max_connections_per_address: u32,
 }
 
 /// Certificate, key and the authority that peers' certificates must come from (PEM files).
@@ -319,6 +323,22 @@ mod tests {
                 "{url}"
             );
         }
+    }
+
+    #[test]
+    fn production_wants_its_keys_there_and_makes_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let keys = KeysConfig {
+            folder: folder.path().join("keys"),
+        };
+        let refused = keys.ring("code.keys", Profile::Production).unwrap_err();
+        let told = format!("{refused:#}");
+        assert!(told.contains("keys.folder: code.keys"), "{told}");
+        assert!(told.contains("cannot be read"), "{told}");
+        assert!(!keys.folder.exists(), "neither the ring nor its folder");
+        let made = keys.ring("code.keys", Profile::Development).unwrap();
+        let found = keys.ring("code.keys", Profile::Production).unwrap();
+        assert_eq!(found.lookup(&[b"x"]), made.lookup(&[b"x"]));
     }
 
     #[test]

@@ -7,21 +7,31 @@ use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::pin::Pin;
-use std::task::{Context as TaskContext, Poll};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context as TaskContext, Poll, ready};
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use futures::Stream;
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::sync::mpsc;
+use tokio::time::Sleep;
 use tonic::transport::server::Connected;
 use tonic::transport::{Certificate, Identity, ServerTlsConfig};
 
 use crate::caller::Peer;
 use crate::config::{ListenConfig, Profile};
+use crate::seats::{Seat, Seats};
 
 /// How long nothing is accepted after a failure to accept.
-const ACCEPT_PAUSE: std::time::Duration = std::time::Duration::from_millis(50);
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// How long a TLS handshake may take.
+const HANDSHAKE_LIMIT: Duration = Duration::from_secs(5);
+/// How long a connection may be open before its first request, handshakes included: one that says
+/// nothing would keep its seat for good.
+pub(crate) const FIRST_REQUEST_LIMIT: Duration = Duration::from_secs(15);
 
 /// What is known of a connection before its first request.
 #[derive(Debug, Clone)]
@@ -30,6 +40,23 @@ pub struct ConnInfo {
     pub peer: Peer,
     /// The address at the other end of a TCP connection.
     pub remote: Option<SocketAddr>,
+    /// Whether a request has come.
+    asked: Arc<AtomicBool>,
+}
+
+impl ConnInfo {
+    pub(crate) fn new(peer: Peer, remote: Option<SocketAddr>) -> Self {
+        Self {
+            peer,
+            remote,
+            asked: Arc::default(),
+        }
+    }
+
+    /// A request has come: the connection may stay.
+    pub(crate) fn asked(&self) {
+        self.asked.store(true, Ordering::Relaxed);
+    }
 }
 
 /// One accepted connection.
@@ -37,6 +64,9 @@ pub struct ConnInfo {
 pub struct Conn {
     io: Io,
     info: ConnInfo,
+    /// Runs until the first request has come.
+    silence: Option<Pin<Box<Sleep>>>,
+    _seat: Option<Seat>,
 }
 
 #[derive(Debug)]
@@ -47,11 +77,27 @@ enum Io {
 }
 
 impl Conn {
-    pub(crate) fn memory(stream: DuplexStream, peer: Peer) -> Self {
+    fn new(io: Io, info: ConnInfo, seat: Option<Seat>) -> Self {
         Self {
-            io: Io::Memory(stream),
-            info: ConnInfo { peer, remote: None },
+            io,
+            info,
+            silence: Some(Box::pin(tokio::time::sleep(FIRST_REQUEST_LIMIT))),
+            _seat: seat,
         }
+    }
+
+    pub(crate) fn memory(stream: DuplexStream, peer: Peer) -> Self {
+        Self::new(Io::Memory(stream), ConnInfo::new(peer, None), None)
+    }
+
+    /// Whether it has been open too long without a request.
+    fn is_silent(&mut self, cx: &mut TaskContext<'_>) -> bool {
+        if self.info.asked.load(Ordering::Relaxed) {
+            self.silence = None;
+        }
+        self.silence
+            .as_mut()
+            .is_some_and(|limit| limit.as_mut().poll(cx).is_ready())
     }
 }
 
@@ -64,8 +110,8 @@ impl Connected for Conn {
 }
 
 macro_rules! each_io {
-    ($self:ident, $io:ident => $call:expr) => {
-        match &mut $self.get_mut().io {
+    ($conn:expr, $io:ident => $call:expr) => {
+        match &mut $conn.io {
             Io::Tcp($io) => $call,
             Io::Unix($io) => $call,
             Io::Memory($io) => $call,
@@ -79,7 +125,11 @@ impl AsyncRead for Conn {
         cx: &mut TaskContext<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<std::io::Result<()>> {
-        each_io!(self, io => Pin::new(io).poll_read(cx, buf))
+        let conn = self.get_mut();
+        if conn.is_silent(cx) {
+            return Poll::Ready(Err(std::io::ErrorKind::TimedOut.into()));
+        }
+        each_io!(conn, io => Pin::new(io).poll_read(cx, buf))
     }
 }
 
@@ -89,20 +139,20 @@ impl AsyncWrite for Conn {
         cx: &mut TaskContext<'_>,
         buf: &[u8],
     ) -> Poll<std::io::Result<usize>> {
-        each_io!(self, io => Pin::new(io).poll_write(cx, buf))
+        each_io!(self.get_mut(), io => Pin::new(io).poll_write(cx, buf))
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<std::io::Result<()>> {
-        each_io!(self, io => Pin::new(io).poll_flush(cx))
+        each_io!(self.get_mut(), io => Pin::new(io).poll_flush(cx))
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<std::io::Result<()>> {
-        each_io!(self, io => Pin::new(io).poll_shutdown(cx))
+        each_io!(self.get_mut(), io => Pin::new(io).poll_shutdown(cx))
     }
 }
 
 enum Source {
-    Tcp(TcpListener),
+    Tcp(TcpListener, Seats),
     Unix(UnixListener, Peer),
     Memory(mpsc::Receiver<Conn>),
 }
@@ -130,11 +180,20 @@ impl Listener {
             "listen.address {} is not on loopback, so listen.tls must be set",
             config.address
         );
+        ensure!(
+            config.max_connections > 0 && config.max_connections_per_address > 0,
+            "listen.max_connections and max_connections_per_address must be at least 1"
+        );
+        let seats = Seats::new(
+            config.max_connections as usize,
+            config.max_connections_per_address as usize,
+            "grpc_connections_refused_total",
+        );
         let socket = TcpListener::bind(config.address)
             .await
             .with_context(|| format!("listen.address {} cannot be bound", config.address))?;
         Ok(Self {
-            sources: vec![Source::Tcp(socket)],
+            sources: vec![Source::Tcp(socket, seats)],
             pause: None,
             tls,
         })
@@ -172,7 +231,7 @@ impl Listener {
     /// The TCP address, where there is one (port 0 has become a real one).
     pub fn local_addr(&self) -> Option<SocketAddr> {
         self.sources.iter().find_map(|source| match source {
-            Source::Tcp(socket) => socket.local_addr().ok(),
+            Source::Tcp(socket, _) => socket.local_addr().ok(),
             _ => None,
         })
     }
@@ -192,27 +251,16 @@ impl Listener {
 impl Source {
     fn poll_accept(&mut self, cx: &mut TaskContext<'_>) -> Poll<Option<std::io::Result<Conn>>> {
         match self {
-            Self::Tcp(socket) => socket.poll_accept(cx).map(|accepted| {
-                Some(accepted.map(|(stream, remote)| {
-                    // Small answers must not wait for Nagle's algorithm; a failure costs speed only.
-                    let _ = stream.set_nodelay(true);
-                    let info = ConnInfo {
-                        peer: Peer::Anonymous,
-                        remote: Some(remote),
-                    };
-                    Conn {
-                        io: Io::Tcp(stream),
-                        info,
-                    }
-                }))
-            }),
+            Self::Tcp(socket, seats) => {
+                let accepted = ready!(seats.poll_accept(socket, cx));
+                Poll::Ready(Some(accepted.map(|(stream, remote, seat)| {
+                    let info = ConnInfo::new(Peer::Anonymous, Some(remote));
+                    Conn::new(Io::Tcp(stream), info, Some(seat))
+                })))
+            }
             Self::Unix(socket, peer) => socket.poll_accept(cx).map(|accepted| {
-                Some(accepted.map(|(stream, _)| Conn {
-                    io: Io::Unix(stream),
-                    info: ConnInfo {
-                        peer: peer.clone(),
-                        remote: None,
-                    },
+                Some(accepted.map(|(stream, _)| {
+                    Conn::new(Io::Unix(stream), ConnInfo::new(peer.clone(), None), None)
                 }))
             }),
             Self::Memory(receiver) => receiver.poll_recv(cx).map(|conn| conn.map(Ok)),
@@ -270,5 +318,30 @@ fn server_tls(config: &crate::config::TlsConfig) -> Result<ServerTlsConfig> {
         .client_ca_root(Certificate::from_pem(read(&config.ca_file)?))
         // Public RPCs answer without a certificate; the caller table refuses the others.
         .client_auth_optional(true)
-        .timeout(std::time::Duration::from_secs(5)))
+        .timeout(HANDSHAKE_LIMIT))
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::{StreamExt, poll};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_full_listener_takes_the_next_connection_once_one_has_ended() {
+        let config = ListenConfig {
+            address: "127.0.0.1:0".parse().unwrap(),
+            tls: None,
+            max_connections: 1,
+            max_connections_per_address: 2,
+        };
+        let mut listener = Listener::bind(&config, Profile::Development).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let _first = TcpStream::connect(address).await.unwrap();
+        let _second = TcpStream::connect(address).await.unwrap();
+        let served = listener.next().await.unwrap().unwrap();
+        assert!(poll!(listener.next()).is_pending());
+        drop(served);
+        listener.next().await.unwrap().unwrap();
+    }
 }

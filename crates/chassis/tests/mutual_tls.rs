@@ -1,9 +1,12 @@
-//! Mutual TLS between processes: the client certificate's URI names the caller, and only the table's
-//! peers pass. No service is needed: behind the table an unserved RPC answers UNIMPLEMENTED.
+//! Mutual TLS between processes: the client certificate's URI names the caller, only the table's
+//! peers pass, and what a peer may hold or send has limits. Mostly no service is needed: behind the
+//! table an unserved RPC answers UNIMPLEMENTED.
 
 #![allow(clippy::unwrap_used, reason = "a test that meets an error ends")]
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rcgen::{CertificateParams, Issuer, KeyPair, SanType};
 use sallyport_chassis::channel::{Outgoing, connect};
@@ -11,12 +14,19 @@ use sallyport_chassis::config::{ListenConfig, PeerConfig, Profile, TlsConfig};
 use sallyport_chassis::listener::Listener;
 use sallyport_chassis::serve::GrpcServer;
 use sallyport_chassis::{Access, CallerTable};
-use sallyport_proto::otp::v1::ListSmsRequest;
 use sallyport_proto::otp::v1::sms_inbox_service_client::SmsInboxServiceClient;
+use sallyport_proto::otp::v1::sms_inbox_service_server::{SmsInboxService, SmsInboxServiceServer};
+use sallyport_proto::otp::v1::{ListSmsRequest, ListSmsResponse};
+use tokio::io::AsyncReadExt;
+use tokio::net::{TcpSocket, TcpStream};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use tonic::Code;
+use tonic::service::Routes;
+use tonic::{Code, Request, Response, Status};
 
 const RPC: &str = "/sallyport.otp.v1.SmsInboxService/ListSms";
+/// Connections that the server takes from one address.
+const SEATS: u32 = 8;
 
 /// A certificate authority in a folder.
 struct Authority {
@@ -61,28 +71,52 @@ impl Authority {
     }
 }
 
-/// A server that lets `service/gateway` call one RPC; gives its URL.
-async fn server(ours: &Authority, stop: &CancellationToken) -> String {
-    let tls = ours.issue("server", "sallyport://service/otp-api", &ours.ca());
-    let listen = ListenConfig {
+/// A listener on loopback; with TLS where it is given.
+fn listen(tls: Option<TlsConfig>) -> ListenConfig {
+    ListenConfig {
         address: "127.0.0.1:0".parse().unwrap(),
-        tls: Some(tls),
-    };
-    let listener = Listener::bind(&listen, Profile::Production).await.unwrap();
-    let url = format!(
-        "https://localhost:{}",
-        listener.local_addr().unwrap().port()
-    );
+        tls,
+        max_connections: 100,
+        max_connections_per_address: SEATS,
+    }
+}
+
+/// A server with these services that lets `service/gateway` call one RPC; gives its address.
+async fn serving(ours: &Authority, stop: &CancellationToken, routes: Routes) -> SocketAddr {
+    let tls = ours.issue("server", "sallyport://service/otp-api", &ours.ca());
+    let listener = Listener::bind(&listen(Some(tls)), Profile::Production)
+        .await
+        .unwrap();
+    let address = listener.local_addr().unwrap();
     let server = GrpcServer {
         listener,
         table: CallerTable::new("gateway", &[(RPC, Access::Services(&["gateway"]))]),
-        routes: tonic::service::Routes::default(),
+        routes,
         names: &[],
         descriptors: sallyport_proto::DESCRIPTORS,
         profile: Profile::Production,
     };
     tokio::spawn(server.serve(stop.clone()));
-    url
+    address
+}
+
+/// The same without services; gives its URL.
+async fn server(ours: &Authority, stop: &CancellationToken) -> String {
+    url(serving(ours, stop, Routes::default()).await)
+}
+
+fn url(address: SocketAddr) -> String {
+    format!("https://localhost:{}", address.port())
+}
+
+/// A channel to otp-api at this address, under the gateway's certificate.
+fn gateway(ours: &Authority, address: SocketAddr) -> Outgoing {
+    let tls = ours.issue("gateway", "sallyport://service/gateway", &ours.ca());
+    let peer = PeerConfig {
+        url: url(address),
+        tls: Some(tls),
+    };
+    connect(&peer, "otp-api").unwrap()
 }
 
 async fn answer(wire: Outgoing) -> Code {
@@ -173,7 +207,7 @@ async fn a_server_under_another_services_certificate_is_not_spoken_to() {
 async fn plain_listeners_are_refused_in_production_and_off_loopback() {
     let plain = |address: &str| ListenConfig {
         address: address.parse().unwrap(),
-        tls: None,
+        ..listen(None)
     };
     let refused = Listener::bind(&plain("127.0.0.1:0"), Profile::Production)
         .await
@@ -193,4 +227,83 @@ async fn plain_listeners_are_refused_in_production_and_off_loopback() {
             .await
             .is_ok()
     );
+}
+
+/// An inbox that answers everybody.
+struct Inbox;
+
+#[tonic::async_trait]
+impl SmsInboxService for Inbox {
+    async fn list_sms(
+        &self,
+        _: Request<ListSmsRequest>,
+    ) -> Result<Response<ListSmsResponse>, Status> {
+        Ok(Response::new(ListSmsResponse::default()))
+    }
+}
+
+#[tokio::test]
+async fn a_message_of_the_limit_is_read_and_a_longer_one_refused() {
+    const LIMIT: usize = 4 * 1024 * 1024;
+    let stop = CancellationToken::new();
+    let ours = Authority::new();
+    let routes = Routes::new(SmsInboxServiceServer::new(Inbox));
+    let address = serving(&ours, &stop, routes).await;
+    let mut inbox = SmsInboxServiceClient::new(gateway(&ours, address));
+    // Before the text come the field's tag and, in four bytes, its length.
+    let of = |length: usize| ListSmsRequest {
+        to: "1".repeat(length - 5),
+        ..ListSmsRequest::default()
+    };
+    inbox.list_sms(of(LIMIT)).await.unwrap();
+    let refused = inbox.list_sms(of(LIMIT + 1)).await.unwrap_err();
+    assert_eq!(refused.code(), Code::OutOfRange, "{refused:?}");
+    assert!(
+        refused.message().contains(&format!("found {}", LIMIT + 1)),
+        "{refused:?}"
+    );
+    stop.cancel();
+}
+
+/// Time stands still while anything is under way, and leaps where all wait: here for the limit.
+#[tokio::test(start_paused = true)]
+async fn a_handshake_that_does_not_come_is_not_waited_for() {
+    let stop = CancellationToken::new();
+    let ours = Authority::new();
+    let address = serving(&ours, &stop, Routes::default()).await;
+    let started = Instant::now();
+    let mut silent = TcpStream::connect(address).await.unwrap();
+    assert_eq!(silent.read(&mut [0]).await.unwrap(), 0, "closed");
+    let waited = started.elapsed();
+    let limit = Duration::from_secs(5);
+    assert!(
+        (limit..limit + Duration::from_secs(1)).contains(&waited),
+        "{waited:?}"
+    );
+    stop.cancel();
+}
+
+#[tokio::test]
+async fn one_address_takes_its_own_seats_and_no_others() {
+    let stop = CancellationToken::new();
+    let ours = Authority::new();
+    let address = serving(&ours, &stop, Routes::default()).await;
+    let silent = async || {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind("127.0.0.2:0".parse().unwrap()).unwrap();
+        socket.connect(address).await.unwrap()
+    };
+    let mut held = Vec::new();
+    for _ in 0..SEATS {
+        held.push(silent().await);
+    }
+    let mut beyond = silent().await;
+    assert_eq!(beyond.read(&mut [0]).await.unwrap(), 0, "closed at once");
+    // Others are served meanwhile, and those who hold their seats keep them.
+    assert_eq!(answer(gateway(&ours, address)).await, Code::Unimplemented);
+    for socket in &held {
+        let waits = socket.try_read(&mut [0]).unwrap_err();
+        assert_eq!(waits.kind(), std::io::ErrorKind::WouldBlock);
+    }
+    stop.cancel();
 }

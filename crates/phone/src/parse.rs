@@ -18,11 +18,14 @@ use crate::{
 ///   be picked as Guadeloupe's, Saint Martin's or Saint Barthélemy's.
 /// - Spaces, dots, dashes and brackets are dropped; the trunk prefix goes by the country's own
 ///   rule, so that Italy keeps its zero and France does not.
-/// - Only mobiles, and ranges that a plan does not split into mobile and fixed (as in North
-///   America), are taken: the confirming code proves the rest. Besides the kinds that never
-///   receive SMS, three that may are refused: VoIP, which does not prove possession of a device
-///   (NIST SP 800-63B-4, section 3.1.3.1), personal numbers, which forward to whatever device and
-///   at any price, and company-wide access numbers.
+/// - A number in no range of its plan is invalid, however possible its length. Nobody has it, and no
+///   country can be named for it; it is what slips look like, such as a mobile of Guadeloupe typed
+///   under France, or one of Brazil without its area code; and it is what fraud on SMS likes.
+/// - Mobiles are taken, and ranges that a plan does not split into mobile and fixed (as in North
+///   America) or whose kind it does not tell: the confirming code proves the rest. Besides the
+///   kinds that never receive SMS, three that may are refused: VoIP, which does not prove possession
+///   of a device (NIST SP 800-63B-4, section 3.1.3.1), personal numbers, which forward to whatever
+///   device and at any price, and company-wide access numbers.
 ///
 /// # Errors
 ///
@@ -61,7 +64,9 @@ pub fn parse(input: &str, picked: Option<Country>) -> Result<PhoneNumber, PhoneE
 fn receives_sms(kind: PhoneNumberType) -> bool {
     use PhoneNumberType as Kind;
     match kind {
-        Kind::Mobile | Kind::FixedLineOrMobile => true,
+        // `Unknown` is also what the library calls a number in no range; `is_valid` has refused
+        // those. It leaves none today, as the library knows the kind of each range of its plans.
+        Kind::Mobile | Kind::FixedLineOrMobile | Kind::Unknown => true,
         Kind::FixedLine
         | Kind::TollFree
         | Kind::PremiumRate
@@ -70,7 +75,6 @@ fn receives_sms(kind: PhoneNumberType) -> bool {
         | Kind::PersonalNumber
         | Kind::Pager
         | Kind::UAN
-        | Kind::VoiceMail
-        | Kind::Unknown => false,
+        | Kind::VoiceMail => false,
     }
 }

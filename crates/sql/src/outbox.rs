@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use sallyport_chassis::Clock;
 use sea_orm::entity::prelude::*;
-use sea_orm::sea_query::{LockBehavior, LockType};
+use sea_orm::sea_query::{LockBehavior, LockType, OnConflict};
 use sea_orm::{ActiveValue::Set, ConnectionTrait, DbBackend, QueryOrder, QuerySelect};
 use sea_orm_migration::SchemaManager;
 use sea_orm_migration::schema::{big_integer, binary, integer, string_len, text, uuid};
@@ -94,18 +94,40 @@ pub async fn put(
     payload: Vec<u8>,
     now_ms: i64,
 ) -> Result<(), StoreError> {
+    entity::Entity::insert(row(id, topic, payload, now_ms))
+        .exec_without_returning(transaction)
+        .await?;
+    Ok(())
+}
+
+/// The same, unless a row of this id waits already.
+pub async fn put_once(
+    connection: &impl ConnectionTrait,
+    id: Uuid,
+    topic: &str,
+    payload: Vec<u8>,
+    now_ms: i64,
+) -> Result<(), StoreError> {
+    let waiting = OnConflict::column(entity::Column::Id)
+        .do_nothing()
+        .to_owned();
+    entity::Entity::insert(row(id, topic, payload, now_ms))
+        .on_conflict(waiting)
+        .exec_without_returning(connection)
+        .await?;
+    Ok(())
+}
+
+fn row(id: Uuid, topic: &str, payload: Vec<u8>, now_ms: i64) -> entity::ActiveModel {
     let context = sallyport_chassis::telemetry::context::current();
-    entity::Entity::insert(entity::ActiveModel {
+    entity::ActiveModel {
         id: Set(id),
         topic: Set(topic.to_owned()),
         payload: Set(payload),
         trace: Set(context.get("traceparent").cloned().unwrap_or_default()),
         attempts: Set(0),
         due_at: Set(now_ms),
-    })
-    .exec_without_returning(transaction)
-    .await?;
-    Ok(())
+    }
 }
 
 /// Delivers the rows of one topic.

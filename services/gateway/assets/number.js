@@ -1,4 +1,4 @@
-// My account: narrows the country list while one types, and shows a number as it will be dialled.
+// Where a number is typed: narrows the country list while one types, and shows a number as it will be dialled.
 "use strict";
 
 for (const filter of document.querySelectorAll("[data-filter]")) {
@@ -31,7 +31,7 @@ for (const filter of document.querySelectorAll("[data-filter]")) {
 
 const dialled = document.getElementById("dialled");
 if (dialled) {
-  const form = document.getElementById("account");
+  const form = dialled.closest("form");
   const number = form.elements.mobile_number;
   const country = form.elements.country;
   let asked = "";

@@ -31,7 +31,7 @@ use tokio_util::sync::CancellationToken;
 use crate::clients::Clients;
 pub use crate::config::{Config, Listen, Network, PROCESS, Peers, PublicTls, SETTINGS, Settings};
 pub use crate::process::serve;
-use crate::serve::{Door, Seats};
+use crate::serve::Door;
 
 /// What the gateway stands on: its socket, the time, and channels to the three services, on which
 /// it is known as the service "gateway".
@@ -68,10 +68,7 @@ pub async fn run(config: Config, wiring: Wiring, stop: CancellationToken) -> Res
         (None, Profile::Production) => Door::Proxies(config.gateway.trusted_proxies.clone()),
         (None, Profile::Development) => Door::Plain,
     };
-    let seats = Seats::new(
-        config.gateway.max_connections as usize,
-        config.gateway.max_connections_per_address as usize,
-    );
+    let seats = door.seats(&config.gateway);
     let app = Arc::new(App {
         origin: config.gateway.url()?.origin().ascii_serialization(),
         settings: config.gateway,

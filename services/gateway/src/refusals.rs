@@ -39,10 +39,17 @@ pub(crate) fn known(words: Words, refusal: &Refusal) -> Option<String> {
         "password_confirmation_required" => w.r_password_confirmation_required(),
         "step_up_required" => w.r_step_up_required(),
         "sign_in.failed" => w.r_sign_in_failed(),
-        "sign_in.delayed" => return Some(w.r_sign_in_delayed(delay())),
+        "sign_in.delayed" => match value("way_in").as_str() {
+            // No waiting helps.
+            "password_reset" => w.r_sign_in_closed(),
+            _ => return Some(w.r_sign_in_delayed(delay())),
+        },
         "sign_in.busy" => return Some(w.r_sign_in_busy(delay())),
         "second_factor.locked" => return Some(w.r_second_factor_locked(delay())),
         "second_factor.disabled" => w.r_second_factor_disabled(),
+        "second_factor.not_disabled" => w.r_second_factor_not_disabled(),
+        "link.password_by_mail" => w.r_link_password_by_mail(),
+        "link.limit" => return Some(w.r_link_limit(delay())),
         "code.format" => w.r_code_format(),
         "code.wrong" => match value("tries_left").parse::<u32>() {
             // Tries are told from the third wrong one on.
@@ -62,6 +69,7 @@ pub(crate) fn known(words: Words, refusal: &Refusal) -> Option<String> {
         "recovery_code.wrong" => w.r_recovery_code_wrong(),
         "recovery_code.limit" => return Some(w.r_recovery_code_limit(delay())),
         "idempotency.required" => w.r_idempotency_required(),
+        "idempotency.invalid" => w.r_idempotency_invalid(),
         "idempotency.conflict" => w.r_idempotency_conflict(),
         "password.too_short" => match value("minimum") {
             none if none.is_empty() => w.r_password_too_short_bare(),
@@ -144,10 +152,10 @@ mod tests {
     /// Every reason that a service may give.
     const REASONS: &str = "session.required session.expired second_factor_required \
         password_confirmation_required step_up_required sign_in.failed sign_in.delayed sign_in.busy \
-        second_factor.locked second_factor.disabled code.format code.wrong code.expired code.used \
+        second_factor.locked second_factor.disabled second_factor.not_disabled link.password_by_mail link.limit code.format code.wrong code.expired code.used \
         code.ended code.none code.resend_too_early code.no_sends_left sms.quota sms.limit \
-        recovery_code.wrong recovery_code.limit idempotency.required idempotency.conflict \
-        password.too_short password.too_long password.common password.context_word password.wrong \
+        recovery_code.wrong recovery_code.limit idempotency.required idempotency.invalid \
+        idempotency.conflict password.too_short password.too_long password.common password.context_word password.wrong \
         link.invalid two_factor.required_by_policy two_factor.already_active two_factor.not_active \
         phone.country_required phone.country_mismatch phone.country_not_served phone.invalid \
         phone.not_sms_capable phone.in_use email.invalid email.exists email.domain_not_approved \

@@ -1,8 +1,7 @@
 //! The public socket: plain or TLS, HTTP/1.1, with limits on what a silent client can hold.
 
-use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -13,72 +12,19 @@ use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use hyper_util::service::TowerToHyperService;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use sallyport_chassis::seats::Seats;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tower::Layer;
 
-use crate::config::{Network, PublicTls};
+use crate::config::{Network, PublicTls, Settings};
 
 /// How long a client may take to send a request's head, or to finish a TLS handshake.
 const HEAD_LIMIT: Duration = Duration::from_secs(15);
 /// How long requests under way may take once the process was asked to stop.
 const GRACE: Duration = Duration::from_secs(10);
-
-/// How many connections there may be: in all, and from one address (IPv6: from one /64).
-#[derive(Clone)]
-pub(crate) struct Seats {
-    all: Arc<Semaphore>,
-    each: usize,
-    taken: Arc<Mutex<HashMap<IpAddr, usize>>>,
-}
-
-impl Seats {
-    pub(crate) fn new(all: usize, each: usize) -> Self {
-        Self {
-            all: Arc::new(Semaphore::new(all)),
-            each,
-            taken: Arc::default(),
-        }
-    }
-
-    /// A seat for the address, unless it has all that it may have.
-    fn take(&self, address: IpAddr) -> Option<Seat> {
-        let network = match address.to_canonical() {
-            IpAddr::V4(v4) => IpAddr::V4(v4),
-            IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX))),
-        };
-        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = taken.entry(network).or_default();
-        (*count < self.each).then(|| {
-            *count += 1;
-            Seat {
-                network,
-                taken: self.taken.clone(),
-            }
-        })
-    }
-}
-
-/// One connection of an address.
-struct Seat {
-    network: IpAddr,
-    taken: Arc<Mutex<HashMap<IpAddr, usize>>>,
-}
-
-impl Drop for Seat {
-    fn drop(&mut self) {
-        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = taken.get_mut(&self.network) {
-            *count -= 1;
-            if *count == 0 {
-                taken.remove(&self.network);
-            }
-        }
-    }
-}
 
 /// The address at the other end of the connection.
 #[derive(Debug, Clone, Copy)]
@@ -119,13 +65,23 @@ impl Door {
             Self::Tls(_) | Self::Plain => true,
         }
     }
+
+    /// The seats behind it. A proxy's connections are everybody's, so that one address may have all.
+    pub(crate) fn seats(&self, settings: &Settings) -> Seats {
+        let all = settings.max_connections as usize;
+        let each = match self {
+            Self::Proxies(_) => all,
+            Self::Tls(_) | Self::Plain => settings.max_connections_per_address as usize,
+        };
+        Seats::new(all, each, "gateway_connections_refused_total")
+    }
 }
 
 /// Serves until `stop`, then finishes what is under way.
 pub(crate) async fn serve(
     listener: TcpListener,
     door: Door,
-    seats: Seats,
+    mut seats: Seats,
     router: Router,
     stop: CancellationToken,
 ) -> Result<()> {
@@ -133,15 +89,9 @@ pub(crate) async fn serve(
     loop {
         let accepted = tokio::select! {
             () = stop.cancelled() => break,
-            accepted = async {
-                let seat = seats.all.clone().acquire_owned().await;
-                (seat, listener.accept().await)
-            } => accepted,
+            accepted = seats.accept(&listener) => accepted,
         };
-        let (Ok(seat), accepted) = accepted else {
-            break;
-        };
-        let (stream, remote) = match accepted {
+        let (stream, remote, seat) = match accepted {
             Ok(accepted) => accepted,
             Err(error) => {
                 // Out of file descriptors, most likely: others may close meanwhile.
@@ -154,35 +104,14 @@ pub(crate) async fn serve(
             tracing::warn!("a plain connection that came past the proxy was closed");
             continue;
         }
-        // A proxy's connections are everybody's.
-        let own = match &door {
-            Door::Proxies(_) => None,
-            Door::Tls(_) | Door::Plain => match seats.take(remote.ip()) {
-                Some(own) => Some(own),
-                None => {
-                    metrics::counter!("gateway_connections_refused_total").increment(1);
-                    continue;
-                }
-            },
-        };
         let tls = match &door {
             Door::Tls(tls) => Some(tls.clone()),
             Door::Proxies(_) | Door::Plain => None,
         };
-        // A failure costs speed only.
-        let _ = stream.set_nodelay(true);
         let (router, watcher) = (router.clone(), graceful.watcher());
         tokio::spawn(async move {
-            let _seats = (seat, own);
-            match tls {
-                None => connection(stream, remote, router, watcher).await,
-                Some(tls) => {
-                    let shaken = tokio::time::timeout(HEAD_LIMIT, tls.accept(stream)).await;
-                    if let Ok(Ok(stream)) = shaken {
-                        connection(stream, remote, router, watcher).await;
-                    }
-                }
-            }
+            let _seat = seat;
+            connection(stream, remote, tls, router, watcher).await;
         });
     }
     drop(listener);
@@ -195,7 +124,28 @@ pub(crate) async fn serve(
     Ok(())
 }
 
-async fn connection<S>(stream: S, remote: SocketAddr, router: Router, watcher: Watcher)
+/// One connection, from the handshake to its end.
+async fn connection<S>(
+    stream: S,
+    remote: SocketAddr,
+    tls: Option<TlsAcceptor>,
+    router: Router,
+    watcher: Watcher,
+) where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    match tls {
+        None => requests(stream, remote, router, watcher).await,
+        Some(tls) => {
+            let shaken = tokio::time::timeout(HEAD_LIMIT, tls.accept(stream)).await;
+            if let Ok(Ok(stream)) = shaken {
+                requests(stream, remote, router, watcher).await;
+            }
+        }
+    }
+}
+
+async fn requests<S>(stream: S, remote: SocketAddr, router: Router, watcher: Watcher)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -216,20 +166,81 @@ where
 
 #[cfg(test)]
 mod tests {
+    use rustls::server::ResolvesServerCertUsingSni;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
     use super::*;
 
-    #[test]
-    fn one_address_takes_no_more_than_its_seats_and_gives_them_back() {
-        let seats = Seats::new(10, 2);
-        let take = |address: &str| seats.take(address.parse().unwrap());
-        let first = take("2001:db8::1").unwrap();
-        let _second = take("2001:db8::ffff").unwrap();
-        assert!(take("2001:db8::2").is_none(), "the same /64");
-        assert!(take("2001:db8:0:1::1").is_some());
-        assert!(take("192.0.2.1").is_some());
-        drop(first);
-        assert!(take("2001:db8::2").is_some());
-        assert_eq!(seats.taken.lock().unwrap().len(), 1);
+    const HEAD: &[u8] = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    /// How a ClientHello begins.
+    const HELLO: &[u8] = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03 and 32 random bytes";
+
+    /// What a client gets that sends this, a byte at each beat, and then nothing; and how long it is
+    /// until the connection ends. In paused time, which goes on where everybody waits.
+    async fn answer(tls: Option<TlsAcceptor>, sent: &[u8], beat: Duration) -> (String, Duration) {
+        let (near, far) = tokio::io::duplex(4096);
+        let router = Router::new().route("/", axum::routing::get(|| async { "answered" }));
+        let graceful = GracefulShutdown::new();
+        let remote = SocketAddr::from(([192, 0, 2, 1], 1));
+        tokio::spawn(connection(far, remote, tls, router, graceful.watcher()));
+        let started = tokio::time::Instant::now();
+        let (mut reading, mut writing) = tokio::io::split(near);
+        let send = async {
+            let mut beats = tokio::time::interval(beat);
+            for byte in sent {
+                beats.tick().await;
+                if writing.write_all(&[*byte]).await.is_err() {
+                    break;
+                }
+            }
+            std::future::pending().await
+        };
+        let mut answer = String::new();
+        let read = tokio::select! {
+            never = send => never,
+            read = reading.read_to_string(&mut answer) => read,
+        };
+        read.unwrap();
+        (answer, started.elapsed())
+    }
+
+    /// The answer, where the connection ended with the limit after `begun`.
+    fn ended(begun: Duration, (answer, after): (String, Duration)) -> String {
+        let limit = begun + HEAD_LIMIT;
+        assert!(
+            (limit..limit + Duration::from_millis(100)).contains(&after),
+            "{after:?}"
+        );
+        answer
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_sends_no_whole_head_is_left_at_the_limit() {
+        let (slow, fast) = (Duration::from_secs(1), Duration::from_millis(1));
+        let none = Duration::ZERO;
+        assert_eq!(ended(none, answer(None, b"", slow).await), "");
+        assert_eq!(ended(none, answer(None, HEAD, slow).await), "");
+        assert_eq!(ended(none, answer(None, &HEAD[..20], fast).await), "");
+        // A whole one is answered, and the next one is waited for as long.
+        let sent = fast * (HEAD.len() as u32 - 1);
+        let answered = ended(sent, answer(None, HEAD, fast).await);
+        assert!(answered.ends_with("answered"), "{answered}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_does_not_shake_hands_is_left_at_the_limit() {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let server = rustls::ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_cert_resolver(Arc::new(ResolvesServerCertUsingSni::new()));
+        let tls = TlsAcceptor::from(Arc::new(server));
+        for sent in [&b""[..], HELLO] {
+            let slow = Duration::from_secs(1);
+            let answer = answer(Some(tls.clone()), sent, slow).await;
+            assert_eq!(ended(Duration::ZERO, answer), "");
+        }
     }
 
     #[test]

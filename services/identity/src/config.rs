@@ -145,13 +145,13 @@ pub struct GuessSettings {
 #[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct LinkSettings {
-    /// Of a link that resets a password.
+    /// Of a link that resets a password, or lets a disabled second factor be enrolled anew.
     #[serde(rename = "reset_seconds", with = "seconds")]
     pub reset: Duration,
     /// Of an invitation.
     #[serde(rename = "invitation_seconds", with = "seconds")]
     pub invitation: Duration,
-    /// Reset mails to one address within an hour.
+    /// Links of each of these two kinds that one user is mailed within an hour.
     pub resets_per_hour: u64,
 }
 
@@ -238,6 +238,10 @@ impl Config {
         ensure!(
             password.remembered_percent <= 90,
             "identity.password.remembered_percent must be at most 90"
+        );
+        ensure!(
+            (1..=100).contains(&self.identity.links.resets_per_hour),
+            "identity.links.resets_per_hour must be 1 to 100"
         );
         let sessions = &self.identity.sessions;
         ensure!(

@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used)]
 
+#[path = "service/bad_input.rs"]
+mod bad_input;
 #[path = "service/challenges.rs"]
 mod challenges;
 #[path = "service/door.rs"]
@@ -13,6 +15,8 @@ mod guard;
 mod limits;
 #[path = "service/outages.rs"]
 mod outages;
+#[path = "service/two_processes.rs"]
+mod two_processes;
 #[path = "service/watching.rs"]
 mod watching;
 

@@ -138,6 +138,23 @@ proptest! {
         }
     }
 
+    /// "Unknown" is how the library says "in no range": no number of unknown kind is valid.
+    #[test]
+    fn whatever_is_in_a_range_is_of_a_known_kind(
+        country in countries(),
+        digits in "[0-9]{4,13}",
+    ) {
+        let typed = format!("+{}{digits}", country.calling_code());
+        let plan = PlanNumber::parse(&typed, None);
+        let known = plan
+            .as_ref()
+            .is_ok_and(|plan| plan.get_type() != PhoneNumberType::Unknown);
+        prop_assert_eq!(plan.as_ref().is_ok_and(PlanNumber::is_valid), known);
+        if !known {
+            prop_assert_eq!(parse(&typed, None), Err(PhoneError::Invalid));
+        }
+    }
+
     #[test]
     fn no_text_panics(text in any::<String>(), picked in prop::option::of(countries())) {
         let _ = parse(&text, picked);

@@ -275,6 +275,26 @@ fn ranges_of_mobile_or_fixed_pass() {
     accepted("506 234 5678", Some("CA"), "+15062345678");
 }
 
+/// As long as a mobile number, but in no range of the plan (rule 3): rule 4 lets a number pass whose
+/// kind is unknown, not one that nobody can have.
+#[test]
+fn a_possible_length_in_no_range_is_invalid() {
+    for (whose, input, picked) in [
+        ("a mobile of Guadeloupe", "0690 00 12 34", "FR"),
+        ("a mobile of Mayotte", "0639 01 23 45", "FR"),
+        ("a mobile without its area code", "96123-4567", "BR"),
+        ("no area's code", "211 555 0123", "US"),
+    ] {
+        assert_eq!(
+            e164(input, Some(picked)),
+            Err(PhoneError::Invalid),
+            "{whose}: {input}"
+        );
+    }
+    refused("+33 6 90 00 12 34", None, PhoneError::Invalid);
+    refused("+33 6 90 00 12 34", Some("GP"), PhoneError::Invalid);
+}
+
 // The value
 
 #[test]

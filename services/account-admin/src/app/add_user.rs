@@ -1,7 +1,7 @@
 //! Adding a user under an approved domain, and inviting him.
 
-use sallyport_chassis::Secret;
 use sallyport_chassis::clock::new_id;
+use sallyport_chassis::{IdempotencyKey, Secret};
 use sallyport_email::EmailAddress;
 use sallyport_sql::StoreError;
 use uuid::Uuid;
@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::session::SignedIn;
 use super::tell_identity::{invite, owe_invitation, owe_projection};
 use super::users::{self, UserView};
-use super::{App, Error, contended, idempotency_key};
+use super::{App, Error, contended};
 use crate::domain::digest::digest;
 use crate::domain::event_kind::{LICENCE_ASSIGNED, USER_CREATED};
 use crate::domain::profile::{locale, name, take, time_zone};
@@ -75,7 +75,7 @@ pub async fn add_user(
 }
 
 fn check(typed: &Typed) -> Result<Checked, Refused> {
-    idempotency_key(&typed.idempotency_key)?;
+    let key = IdempotencyKey::parse(typed.idempotency_key.as_str())?;
     let mut faults = Vec::new();
     let email = EmailAddress::parse(&typed.email)
         .map(Some)
@@ -109,7 +109,7 @@ fn check(typed: &Typed) -> Result<Checked, Refused> {
         locale,
         time_zone,
         plan_id,
-        key: typed.idempotency_key.clone(),
+        key: key.into_string(),
     })
 }
 

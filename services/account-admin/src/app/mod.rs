@@ -145,17 +145,6 @@ impl Entry {
     }
 }
 
-/// The key of a request that makes something.
-fn idempotency_key(key: &str) -> Result<(), Refused> {
-    if key.is_empty() {
-        return Err(Refused::IdempotencyRequired);
-    }
-    if key.len() > 128 || !key.bytes().all(|b| b.is_ascii_graphic()) {
-        return Err(Refused::field("idempotency_key", "field.invalid"));
-    }
-    Ok(())
-}
-
 /// What a use case says after it has lost the same race again and again.
 fn contended() -> Error {
     Error::Store(StoreError::Unavailable(

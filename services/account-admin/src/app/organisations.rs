@@ -1,7 +1,7 @@
 //! Making organisations; for operators.
 
-use sallyport_chassis::Secret;
 use sallyport_chassis::clock::new_id;
+use sallyport_chassis::{IdempotencyKey, Secret};
 use sallyport_email::EmailAddress;
 use sallyport_sql::StoreError;
 use uuid::Uuid;
@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::add_user::take_seat;
 use super::domains::approval;
 use super::tell_identity::{invite, invite_again, owe_invitation, owe_projection};
-use super::{App, Error, Origin, contended, idempotency_key};
+use super::{App, Error, Origin, contended};
 use crate::domain::digest::digest;
 use crate::domain::event_kind::{
     DOMAIN_APPROVED, LICENCE_ASSIGNED, ORGANISATION_CREATED, USER_CREATED,
@@ -116,7 +116,7 @@ struct Checked {
 }
 
 fn check(app: &App, typed: &Typed) -> Result<Checked, Refused> {
-    idempotency_key(&typed.idempotency_key)?;
+    let key = IdempotencyKey::parse(typed.idempotency_key.as_str())?;
     let mut faults = Vec::new();
     let email = match EmailAddress::parse(&typed.administrator_email) {
         Err(_) => Err("email.invalid"),
@@ -170,7 +170,7 @@ fn check(app: &App, typed: &Typed) -> Result<Checked, Refused> {
         plan,
         purchased,
         plan_expires_at,
-        key: typed.idempotency_key.clone(),
+        key: key.into_string(),
     })
 }
 

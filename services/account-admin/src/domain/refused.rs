@@ -1,5 +1,7 @@
 //! Why a request is refused, in this service's own words. A refused request changes nothing.
 
+use sallyport_chassis::idempotency::KeyRefusal;
+
 use super::profile::Fault;
 
 /// A refusal; `grpc/status.rs` gives each its code and reason.
@@ -42,9 +44,15 @@ pub enum Refused {
         differing: Vec<&'static str>,
     },
     /// A key is needed, so that a repeated request makes no second thing.
-    IdempotencyRequired,
+    Idempotency(KeyRefusal),
     /// The key was used for another request.
     IdempotencyConflict,
+}
+
+impl From<KeyRefusal> for Refused {
+    fn from(refusal: KeyRefusal) -> Self {
+        Self::Idempotency(refusal)
+    }
 }
 
 impl Refused {

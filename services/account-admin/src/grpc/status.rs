@@ -68,7 +68,7 @@ fn refuse(refused: Refused) -> Refusal {
                 .with("version", version)
                 .with("fields", differing.join(","))
         }
-        Refused::IdempotencyRequired => Refusal::field("idempotency_key", "idempotency.required"),
+        Refused::Idempotency(refusal) => refusal.into(),
         Refused::IdempotencyConflict => Refusal::new(Code::AlreadyExists, "idempotency.conflict"),
     }
 }

@@ -108,9 +108,24 @@ async fn adding_is_idempotent_by_key(world: World) {
         .add_user(by(&org.token, request.clone()))
         .await;
     assert_eq!(other.reason(), "idempotency.conflict");
-    request.idempotency_key.clear();
-    let none = world.users().add_user(by(&org.token, request)).await;
-    assert_eq!(none.reason(), "idempotency.required");
+    let too_long = "k".repeat(129);
+    for (key, reason) in [
+        ("", "idempotency.required"),
+        ("two words", "idempotency.invalid"),
+        (too_long.as_str(), "idempotency.invalid"),
+    ] {
+        request.idempotency_key = key.to_owned();
+        let refused = world
+            .users()
+            .add_user(by(&org.token, request.clone()))
+            .await
+            .refusal();
+        let field = ("idempotency_key".to_owned(), reason.to_owned());
+        assert_eq!(
+            (refused.reason, refused.fields),
+            (field.1.clone(), vec![field])
+        );
+    }
 }
 
 async fn who_cannot_be_added_is_refused_and_nothing_is_left(world: World) {

@@ -12,6 +12,7 @@ use tonic::Code;
 use utoipa::ToSchema;
 
 use super::error::Errors;
+use super::password::NewSession;
 use super::{Answer, Body, Done, IdempotencyKey, instant};
 use crate::App;
 use crate::problem::Problem;
@@ -273,5 +274,39 @@ pub(crate) async fn recovery(
     Ok(Json(Recovered {
         session_token: answer.session_token,
         recovery_codes_left: answer.recovery_codes_left,
+    }))
+}
+
+/// Mails a link with which a disabled factor may be enrolled anew
+#[utoipa::path(post, path = "/code/enrolment-link", operation_id = "sendEnrolmentLink", tag = "code",
+    security(("session" = [])), responses((status = 202), Errors))]
+pub(crate) async fn send_enrolment_link(State(app): State<Arc<App>>, visitor: Visitor) -> Done {
+    let ask = visitor.ask(wire::SendEnrolmentLinkRequest {});
+    app.clients.code().send_enrolment_link(ask).await?;
+    Ok(StatusCode::ACCEPTED)
+}
+
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct UseEnrolmentLink {
+    /// `spl_…`
+    link_token: String,
+}
+
+/// Uses that link in a session that awaits its second factor: enableTwoFactor is open to it then
+#[utoipa::path(post, path = "/links/enrol", operation_id = "useEnrolmentLink", tag = "code",
+    security(("session" = [])), request_body = UseEnrolmentLink,
+    responses((status = 200, body = NewSession), Errors))]
+pub(crate) async fn use_enrolment_link(
+    State(app): State<Arc<App>>,
+    visitor: Visitor,
+    Body(body): Body<UseEnrolmentLink>,
+) -> Answer<NewSession> {
+    let ask = visitor.ask(wire::UseEnrolmentLinkRequest {
+        link_token: body.link_token,
+    });
+    let answer = app.clients.code().use_enrolment_link(ask).await?;
+    Ok(Json(NewSession {
+        session_token: answer.into_inner().session_token,
     }))
 }

@@ -54,11 +54,11 @@ pub(crate) struct Errors;
 
 const STATUSES: [(&str, &str); 8] = [
     ("401", "No session, or it has ended"),
-    ("403", "Not permitted, or the second step is missing"),
+    ("403", "Not permitted"),
     ("404", "What was named is not there"),
     (
         "409",
-        "Something else has to be done first, or was done meanwhile",
+        "Something else has to be done first, such as the second step, or was done meanwhile",
     ),
     ("422", "A field is wrong"),
     ("429", "Too often; Retry-After says when again"),

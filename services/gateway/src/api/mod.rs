@@ -22,8 +22,8 @@ use http::request::Parts;
 use http::{StatusCode, header};
 use http_body_util::{BodyExt, Limited};
 use jiff::Timestamp;
-use sallyport_chassis::Refusal;
 use sallyport_chassis::clock::from_proto;
+use sallyport_chassis::{Refusal, idempotency};
 use serde::de::DeserializeOwned;
 use tonic::Code;
 
@@ -88,20 +88,18 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
     }
 }
 
-/// The header `Idempotency-Key`: 8 to 128 printable characters.
+/// The header `Idempotency-Key`.
 pub(crate) struct IdempotencyKey(pub String);
 
 impl<S: Send + Sync> FromRequestParts<S> for IdempotencyKey {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
-        parts
-            .headers
-            .get("idempotency-key")
-            .and_then(|value| value.to_str().ok())
-            .filter(|key| (8..=128).contains(&key.len()))
-            .map(|key| Self(key.to_owned()))
-            .ok_or_else(|| Problem::refused(Code::InvalidArgument, "idempotency.required"))
+        let value = parts.headers.get("idempotency-key");
+        // What is no UTF-8 is no ASCII either: the key's own rule refuses it.
+        let text = value.map(|value| String::from_utf8_lossy(value.as_bytes()));
+        let key = idempotency::IdempotencyKey::parse(text.unwrap_or_default());
+        Ok(Self(key.map_err(Refusal::from)?.into_string()))
     }
 }
 

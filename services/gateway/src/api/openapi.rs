@@ -17,8 +17,8 @@ use crate::App;
         title = "Sallyport",
         version = "1",
         description = "Sign-in with a second step, and account administration. Operations that send a \
-            message or add something take the header Idempotency-Key: the same key and content are done \
-            once."
+            message or add something take the header Idempotency-Key, 1 to 128 visible ASCII characters: \
+            the same key and content are done once."
     ),
     servers((url = "/api/v1")),
     components(schemas(ErrorBody, ErrorDetail, FieldError)),
@@ -55,6 +55,8 @@ pub(crate) fn operations() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(code::verify))
         .routes(routes!(code::resend))
         .routes(routes!(code::recovery))
+        .routes(routes!(code::send_enrolment_link))
+        .routes(routes!(code::use_enrolment_link))
         .routes(routes!(password::confirm))
         .routes(routes!(password::change))
         .routes(routes!(password::request_reset))

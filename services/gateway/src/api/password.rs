@@ -27,7 +27,7 @@ pub(crate) struct ConfirmPassword {
 #[derive(Serialize, ToSchema)]
 pub(crate) struct NewSession {
     /// Replaces the token that was sent.
-    session_token: String,
+    pub(super) session_token: String,
 }
 
 /// Types the password again, for an action that needs it fresh
@@ -118,6 +118,8 @@ pub(crate) struct InspectLink {
 pub(crate) enum LinkPurpose {
     Invitation,
     PasswordReset,
+    /// A second factor to be enrolled anew; see useEnrolmentLink.
+    Enrolment,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -144,6 +146,7 @@ pub(crate) async fn inspect_link(
         purpose: match link.purpose() {
             wire::LinkPurpose::Invitation => LinkPurpose::Invitation,
             wire::LinkPurpose::PasswordReset => LinkPurpose::PasswordReset,
+            wire::LinkPurpose::Enrolment => LinkPurpose::Enrolment,
             wire::LinkPurpose::Unspecified => return Err(Problem::Failed(Code::Internal)),
         },
         expires_at: instant(&link.expires_at),

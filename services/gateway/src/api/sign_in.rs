@@ -106,6 +106,8 @@ pub(crate) struct Session {
     password_at: Option<Timestamp>,
     second_factor_at: Option<Timestamp>,
     expires_at: Option<Timestamp>,
+    /// Whether it may call enableTwoFactor before its second step (useEnrolmentLink).
+    may_enrol: bool,
 }
 
 /// Who the session is
@@ -125,6 +127,7 @@ pub(crate) async fn session(State(app): State<Arc<App>>, visitor: Visitor) -> An
         locale: session.locale,
         assurance: session.assurance,
         permissions: session.permissions,
+        may_enrol: session.may_enrol,
     }))
 }
 

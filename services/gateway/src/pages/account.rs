@@ -10,7 +10,7 @@ use sallyport_proto::admin::v1::ProfileFields;
 use sallyport_proto::identity::v1::{
     GetTwoFactorRequest, GetTwoFactorResponse, ListSessionsRequest, OpenSession, TwoFactorState,
 };
-use sallyport_proto::otp::v1::ListCountriesRequest;
+use sallyport_proto::otp::v1::{ListCountriesRequest, ListCountriesResponse};
 
 use super::frame::{self, Choice, Errors, Field, Frame, Pick};
 use super::{Reader, Told, signed_in};
@@ -38,6 +38,8 @@ pub(super) struct Typed {
     pub fields: ProfileFields,
     /// The picked country.
     pub country: String,
+    /// How the number will be dialled, where that was asked without script.
+    pub dialled: String,
     /// The box.
     pub two_factor: bool,
     /// The version that the form was made from.
@@ -58,6 +60,7 @@ impl Typed {
         }
         Self {
             country: own.map_or_else(|| fields.default_sms_country.clone(), str::to_owned),
+            dialled: String::new(),
             fields,
             two_factor: active,
             version: reader.profile.version,
@@ -77,6 +80,7 @@ impl Typed {
                 locale: posted.text("locale"),
             },
             country: posted.text("country"),
+            dialled: String::new(),
             two_factor: posted.ticked("two_factor"),
             version: posted.text("version").parse().unwrap_or(0),
         }
@@ -92,6 +96,7 @@ struct AccountPage {
     plan_ends: Option<Moment>,
     country: Choice,
     number: Field,
+    dialled: String,
     two_factor: bool,
     version: u64,
     default_country: Choice,
@@ -200,14 +205,7 @@ pub(super) async fn form(
         numbers.list_countries(visitor.ask(ListCountriesRequest {})),
         sign_ins.list_sessions(visitor.ask(ListSessionsRequest {})),
     );
-    let mut served: Vec<Country> = countries?
-        .into_inner()
-        .countries
-        .iter()
-        .filter_map(|c| c.country.parse().ok())
-        .collect();
-    let order = Country::all_by_name(w.language.of_countries());
-    served.sort_by_key(|country| order.iter().position(|other| other == country));
+    let served = served(countries?.into_inner(), w);
     let fields = &typed.fields;
     let likely = likely(&served, &fields.default_sms_country, &visitor.regions);
     let licence = reader.profile.licence.clone().unwrap_or_default();
@@ -224,6 +222,7 @@ pub(super) async fn form(
             .fill("tel", "tel")
             .most(40)
             .error(errors),
+        dialled: typed.dialled.clone(),
         two_factor: typed.two_factor,
         version: typed.version,
         default_country: picker(
@@ -326,8 +325,20 @@ fn browser(agent: &str, w: Words) -> String {
     }
 }
 
+/// The served countries, by their names.
+pub(super) fn served(countries: ListCountriesResponse, w: Words) -> Vec<Country> {
+    let mut served: Vec<Country> = countries
+        .countries
+        .iter()
+        .filter_map(|c| c.country.parse().ok())
+        .collect();
+    let order = Country::all_by_name(w.language.of_countries());
+    served.sort_by_key(|country| order.iter().position(|other| other == country));
+    served
+}
+
 /// Countries that stand first: the reader's default, then those of his browser's languages.
-fn likely(served: &[Country], default: &str, regions: &[String]) -> Vec<Country> {
+pub(super) fn likely(served: &[Country], default: &str, regions: &[String]) -> Vec<Country> {
     let mut likely: Vec<Country> = Vec::new();
     for code in std::iter::once(default).chain(regions.iter().map(String::as_str)) {
         if let Ok(country) = code.parse::<Country>()
@@ -341,7 +352,7 @@ fn likely(served: &[Country], default: &str, regions: &[String]) -> Vec<Country>
 }
 
 /// A country picker. None is chosen unless it is the reader's own.
-fn picker(
+pub(super) fn picker(
     id: &'static str,
     label: &str,
     w: Words,

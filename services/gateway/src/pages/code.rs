@@ -31,6 +31,8 @@ struct CodePage {
     /// `None`: no code is under way, and the page offers to send one.
     live: Option<Live>,
     sign_in: bool,
+    /// The factor is disabled: no code can be sent, but a link to enrol anew.
+    disabled: bool,
     /// Recovery codes open sign-in and step-up, not the confirming of a number.
     recovery: bool,
     go: String,
@@ -94,25 +96,34 @@ async fn show(
 ) -> Result<Response, Problem> {
     let w = words_of(session, visitor);
     let challenge = challenge(app, visitor).await?;
-    let sign_in = awaiting(session);
+    if challenge.is_none() && session.may_enrol {
+        return Ok(redirect("/enrol"));
+    }
     let purpose = challenge
         .as_ref()
         .map_or(Purpose::Unspecified, Challenge::purpose);
+    let binds = matches!(purpose, Purpose::Enrolment | Purpose::NumberChange);
+    let sign_in = awaiting(session) && !binds;
     if challenge.is_none() && !sign_in && told.go.is_empty() && told.next().is_empty() {
         // Nothing asks for a code, as after Back from a finished one: there is nothing to tell.
         let pairs = [("why", told.why.as_str()), ("wait", told.wait.as_str())];
         return Ok(redirect(&with_query("/account", &pairs)));
     }
-    let title = match purpose {
-        Purpose::Enrolment | Purpose::NumberChange => w.code_title_number(),
-        _ => w.code_title(),
+    let title = if binds {
+        w.code_title_number()
+    } else {
+        w.code_title()
     };
     let mut frame = Frame::within(app, visitor, w, title)
         .with_errors(errors)
         .script("code.js");
     if errors.is_empty() {
         frame.alert = told.why(w);
-        frame.notice = (told.done == "resent").then(|| w.code_resent().to_owned());
+        frame.notice = match told.done.as_str() {
+            "resent" => Some(w.code_resent().to_owned()),
+            "link_sent" => Some(w.enrol_link_sent().to_owned()),
+            _ => None,
+        };
     }
     let live = challenge.map(|c| Live {
         code: Field::text("code", w.code_field())
@@ -137,7 +148,10 @@ async fn show(
     let pairs = [("next", told.next()), ("go", told.go.as_str())];
     let template = CodePage {
         sign_in,
-        recovery: !matches!(purpose, Purpose::Enrolment | Purpose::NumberChange),
+        recovery: !binds,
+        disabled: sign_in
+            && (told.done == "link_sent"
+                || matches!(told.why.as_str(), "second_factor.disabled" | "link.limit")),
         go: told.go.clone(),
         next: told.next().to_owned(),
         recovery_path: with_query("/recovery", &pairs),
@@ -153,7 +167,7 @@ async fn show(
 }
 
 /// What the forms of the page carry on.
-fn carried(posted: &Form) -> Told {
+pub(super) fn carried(posted: &Form) -> Told {
     Told {
         next: posted.text("next"),
         go: posted.text("go"),
@@ -213,7 +227,11 @@ pub(crate) async fn resend(
     tell(&carried(&posted), sent, "resent")
 }
 
-fn tell(told: &Told, sent: Result<(), tonic::Status>, done: &str) -> Result<Response, Problem> {
+pub(super) fn tell(
+    told: &Told,
+    sent: Result<(), tonic::Status>,
+    done: &str,
+) -> Result<Response, Problem> {
     match sent {
         Ok(()) => Ok(back(told, &[("done", done)])),
         Err(status) => {
@@ -243,10 +261,12 @@ pub(crate) async fn cancel(
     }
     let mut cookies = Cookies::default();
     cookies.remove(PENDING);
-    Ok(frame::with_cookies(
-        redirect("/account?done=cancelled"),
-        &cookies,
-    ))
+    // An enrolment on the way through sign-in goes back to its number.
+    let to = match app.clients.session(&visitor).await {
+        Ok(session) if session.may_enrol => "/enrol",
+        _ => "/account?done=cancelled",
+    };
+    Ok(frame::with_cookies(redirect(to), &cookies))
 }
 
 /// The code.
@@ -282,11 +302,11 @@ pub(crate) async fn verify(
                 }
                 _ => errors.add(w, &refusal, &FIELDS),
             }
-            let mut response = show(&app, &visitor, &session, &told, &errors).await?;
-            if !response.status().is_redirection() {
-                *response.status_mut() = Problem::from(refusal).status();
+            let response = show(&app, &visitor, &session, &told, &errors).await?;
+            if response.status().is_redirection() {
+                return Ok(response);
             }
-            return Ok(response);
+            return Ok(frame::refused(response, refusal));
         }
     };
     let mut cookies = Cookies::default();

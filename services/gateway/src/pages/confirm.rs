@@ -89,7 +89,8 @@ pub(crate) async fn submit(
             } else {
                 errors.add(w, &refusal, &["password"]);
             }
-            return Ok(form(&app, &visitor, &session, &go, &errors));
+            let page = form(&app, &visitor, &session, &go, &errors);
+            return Ok(frame::refused(page, refusal));
         }
     };
     let mut cookies = Cookies::default();

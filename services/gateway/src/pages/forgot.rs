@@ -63,7 +63,12 @@ pub(crate) async fn submit(
             .await
         {
             Ok(_) => return Ok(redirect("/forgot?done=sent")),
-            Err(status) => errors.add(w, &Problem::from(status).refusal()?, &["email"]),
+            Err(status) => {
+                let refusal = Problem::from(status).refusal()?;
+                errors.add(w, &refusal, &["email"]);
+                let page = form(&app, &visitor, &email, false, &errors);
+                return Ok(frame::refused(page, refusal));
+            }
         }
     }
     Ok(form(&app, &visitor, &email, false, &errors))

@@ -7,6 +7,7 @@ use sallyport_chassis::{Refusal, Secret};
 
 use super::Reader;
 use crate::App;
+use crate::problem::Problem;
 use crate::refusals;
 use crate::session::Cookies;
 use crate::visitor::Visitor;
@@ -424,6 +425,14 @@ pub(crate) fn status(errors: &Errors) -> StatusCode {
     } else {
         StatusCode::UNPROCESSABLE_ENTITY
     }
+}
+
+/// The page of a form that a service refused: with the refusal's status, and when to try again.
+pub(crate) fn refused(mut page: Response, refusal: Refusal) -> Response {
+    let problem = Problem::from(refusal);
+    *page.status_mut() = problem.status();
+    problem.write(page.headers_mut());
+    page
 }
 
 /// Adds cookies to an answer.

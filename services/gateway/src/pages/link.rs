@@ -1,4 +1,5 @@
-//! The one-time link of an invitation or a reset: it sets a password and never signs in.
+//! The one-time link of an invitation or a reset: it sets a password and never signs in. That of an
+//! enrolment leads on to [`super::enrol`].
 
 use std::sync::Arc;
 
@@ -10,7 +11,7 @@ use sallyport_proto::identity::v1::{
 };
 
 use super::frame::{self, Errors, Field, Frame};
-use super::redirect;
+use super::{enrol, redirect};
 use crate::App;
 use crate::guard::Form;
 use crate::problem::Problem;
@@ -74,6 +75,9 @@ pub(crate) async fn page(
 }
 
 fn form(app: &App, visitor: &Visitor, link: &InspectLinkResponse, errors: &Errors) -> Response {
+    if link.purpose() == LinkPurpose::Enrolment {
+        return enrol::link_form(app, visitor, link, errors);
+    }
     let w = visitor.words();
     let invited = link.purpose() == LinkPurpose::Invitation;
     let title = if invited {
@@ -111,7 +115,11 @@ pub(crate) async fn submit(
     posted: Form,
 ) -> Result<Response, Problem> {
     let link = inspect(&app, &visitor, &token).await?;
+    let former = visitor.clone();
     let visitor = reading(visitor, &link);
+    if link.purpose() == LinkPurpose::Enrolment {
+        return enrol::link_submit(&app, &visitor, &former, &link, token, &posted).await;
+    }
     let w = visitor.words();
     let mut errors = Errors::default();
     errors.required(w, "password", posted.raw("password"));
@@ -138,7 +146,8 @@ pub(crate) async fn submit(
                 return Err(refusal.into());
             }
             errors.field("password", refusals::sentence(w, &refusal));
-            Ok(form(&app, &visitor, &link, &errors))
+            let page = form(&app, &visitor, &link, &errors);
+            Ok(frame::refused(page, refusal))
         }
     }
 }

@@ -7,6 +7,7 @@ mod code;
 mod code_state;
 mod confirm;
 mod domains;
+mod enrol;
 mod errors;
 mod forgot;
 pub(crate) mod frame;
@@ -55,6 +56,8 @@ pub(crate) fn router(app: &Arc<App>) -> Router {
         .route("/code/send", post(code::send))
         .route("/code/resend", post(code::resend))
         .route("/code/cancel", post(code::cancel))
+        .route("/code/link", post(enrol::send_link))
+        .route("/enrol", get(enrol::page).post(enrol::submit))
         .route("/code/state", get(code_state::framed))
         .route("/code/events", get(code_state::events))
         .route("/recovery", get(recovery::page).post(recovery::submit))
@@ -168,6 +171,8 @@ pub(crate) struct Told {
     pub why: String,
     /// Seconds until it may be tried again.
     pub wait: String,
+    /// The least that is taken, where there was too little.
+    pub minimum: String,
     /// Where to go on to.
     pub next: String,
     /// What to go on with; see [`two_factor::Go`].
@@ -181,6 +186,9 @@ impl Told {
     pub(crate) fn why(&self, w: Words) -> Option<String> {
         let mut refusal = sallyport_chassis::Refusal::new(Code::Unknown, self.why.clone());
         refusal.retry_after = self.wait.parse().ok().map(std::time::Duration::from_secs);
+        if let Ok(minimum) = self.minimum.parse::<u32>() {
+            refusal = refusal.with("minimum", minimum);
+        }
         crate::refusals::known(w, &refusal)
     }
 

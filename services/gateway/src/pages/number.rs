@@ -1,16 +1,21 @@
-//! The mobile number: shown as it will be dialled while it is typed (with script), and confirmed
-//! where it is not yet the number of 2FA.
+//! The mobile number: shown as it will be dialled before it is saved, while it is typed or, without
+//! script, by a button; and confirmed where it is not yet the number of 2FA.
 
 use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use sallyport_proto::otp::v1::ValidateNumberRequest;
+use sallyport_chassis::Refusal;
+use sallyport_proto::identity::v1::GetTwoFactorResponse;
+use sallyport_proto::otp::v1::{ValidateNumberRequest, ValidateNumberResponse};
 use serde::Serialize;
 
+use super::account::{self, FIELDS, Typed};
+use super::frame::{self, Errors, Frame};
+use super::save::named;
 use super::two_factor::{Go, Intent, proceed};
-use super::{frame, signed_in};
+use super::{Reader, signed_in};
 use crate::App;
 use crate::guard::Form;
 use crate::problem::Problem;
@@ -34,26 +39,54 @@ pub(crate) async fn check(
 ) -> Result<Response, Problem> {
     let session = app.clients.session(&visitor).await?;
     let w = super::words_of(&session, &visitor);
-    let request = ValidateNumberRequest {
-        input: posted.text("mobile_number"),
-        country: posted.text("country"),
-    };
-    let checked = match app
-        .clients
-        .number()
-        .validate_number(visitor.ask(request))
-        .await
-    {
-        Ok(answer) => Checked {
-            dialled: w.will_be_dialled(answer.into_inner().international),
+    let (number, country) = (posted.text("mobile_number"), posted.text("country"));
+    let checked = match validated(&app, &visitor, number, country).await? {
+        Ok(number) => Checked {
+            dialled: w.will_be_dialled(number.international),
             error: String::new(),
         },
-        Err(status) => Checked {
+        Err(refusal) => Checked {
             dialled: String::new(),
-            error: refusals::sentence(w, &Problem::from(status).refusal()?),
+            error: refusals::sentence(w, &refusal),
         },
     };
     Ok(Json(checked).into_response())
+}
+
+/// The same without script: My account as it was typed, with that at the number. Changes nothing.
+pub(super) async fn check_in_form(
+    app: &App,
+    reader: &Reader,
+    factor: &GetTwoFactorResponse,
+    mut typed: Typed,
+) -> Result<Response, Problem> {
+    let w = reader.w;
+    let mut errors = Errors::default();
+    let (number, country) = (typed.fields.mobile_number.clone(), typed.country.clone());
+    if number.is_empty() {
+        errors.field("mobile_number", w.mobile_required());
+    } else {
+        match validated(app, &reader.visitor, number, country).await? {
+            Ok(number) => typed.dialled = w.will_be_dialled(number.international),
+            Err(refusal) => errors.add(w, &refusal, &FIELDS),
+        }
+    }
+    let f = Frame::of(app, reader, w.my_account()).with_errors(&errors);
+    account::form(app, reader, factor, f, &typed, &errors).await
+}
+
+/// What otp-api makes of a typed number, or why it refuses it.
+pub(super) async fn validated(
+    app: &App,
+    visitor: &Visitor,
+    input: String,
+    country: String,
+) -> Result<Result<ValidateNumberResponse, Refusal>, Problem> {
+    let request = visitor.ask(ValidateNumberRequest { input, country });
+    match app.clients.number().validate_number(request).await {
+        Ok(answer) => Ok(Ok(answer.into_inner())),
+        Err(status) => Ok(Err(named(Problem::from(status).refusal()?))),
+    }
 }
 
 /// Moves 2FA to the number of the profile: sends it a code.

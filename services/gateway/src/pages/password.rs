@@ -109,7 +109,7 @@ pub(crate) async fn submit(
                 }
                 _ => errors.add(w, &refusal, &["current_password", "new_password"]),
             }
-            Ok(form(&app, &reader, &errors))
+            Ok(frame::refused(form(&app, &reader, &errors), refusal))
         }
     }
 }

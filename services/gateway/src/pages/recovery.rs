@@ -89,7 +89,8 @@ pub(crate) async fn submit(
             } else {
                 errors.add(w, &refusal, &["recovery_code"]);
             }
-            return Ok(form(&app, &visitor, &session, &told, &errors));
+            let page = form(&app, &visitor, &session, &told, &errors);
+            return Ok(frame::refused(page, refusal));
         }
     };
     let mut cookies = Cookies::default();

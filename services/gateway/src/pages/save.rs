@@ -9,10 +9,10 @@ use http::StatusCode;
 use sallyport_chassis::Refusal;
 use sallyport_proto::admin::v1::{ProfileFields, UpdateProfileRequest, ValidateProfileRequest};
 use sallyport_proto::identity::v1::{GetTwoFactorResponse, TwoFactorState};
-use sallyport_proto::otp::v1::ValidateNumberRequest;
 
 use super::account::{self, FIELDS, Typed};
 use super::frame::{self, Errors, Frame};
+use super::number::{check_in_form, validated};
 use super::two_factor::{Go, Intent, proceed};
 use super::{Reader, redirect, signed_in};
 use crate::App;
@@ -29,6 +29,9 @@ pub(crate) async fn submit(
     let reader = signed_in(&app, &visitor).await?;
     let factor = account::two_factor(&app, &visitor).await?;
     let typed = Typed::posted(&posted);
+    if posted.ticked("check") {
+        return check_in_form(&app, &reader, &factor, typed).await;
+    }
     let again = async |errors: Errors, code: StatusCode| {
         let f = Frame::of(&app, &reader, reader.w.my_account()).with_errors(&errors);
         let mut response = account::form(&app, &reader, &factor, f, &typed, &errors).await?;
@@ -85,21 +88,9 @@ async fn validate(
     let mut fields = typed.fields.clone();
     let number = std::mem::take(&mut fields.mobile_number);
     if !number.is_empty() {
-        let request = ValidateNumberRequest {
-            input: number,
-            country: typed.country.clone(),
-        };
-        match app
-            .clients
-            .number()
-            .validate_number(visitor.ask(request))
-            .await
-        {
-            Ok(answer) => fields.mobile_number = answer.into_inner().e164,
-            Err(status) => {
-                let refusal = named(Problem::from(status).refusal()?);
-                errors.add(w, &refusal, &FIELDS);
-            }
+        match validated(app, visitor, number, typed.country.clone()).await? {
+            Ok(number) => fields.mobile_number = number.e164,
+            Err(refusal) => errors.add(w, &refusal, &FIELDS),
         }
     } else if typed.two_factor && factor.state() != TwoFactorState::Disabled {
         errors.field("mobile_number", w.mobile_required());
@@ -127,7 +118,7 @@ async fn validate(
 }
 
 /// A refusal of the number stands at its field, whatever the service called it.
-fn named(mut refusal: Refusal) -> Refusal {
+pub(super) fn named(mut refusal: Refusal) -> Refusal {
     if refusal.reason.starts_with("phone.") {
         let field = if refusal.reason == "phone.country_required" {
             "country"

@@ -14,7 +14,7 @@ use super::{Told, redirect};
 use crate::App;
 use crate::csrf::idempotency_key;
 use crate::guard::Form;
-use crate::problem::{Problem, retry_seconds};
+use crate::problem::Problem;
 use crate::session::{Cookies, PENDING, PRE, SESSION, with_query};
 use crate::visitor::Visitor;
 
@@ -106,24 +106,11 @@ pub(crate) async fn submit(
         Ok(answer) => answer.into_inner(),
         Err(status) => {
             let refusal = Problem::from(status).refusal()?;
-            let seconds = retry_seconds(&refusal);
-            let mut response = refuse(&Errors::of(w, &refusal, &FIELDS));
-            *response.status_mut() = Problem::from(refusal).status();
-            if let Some(seconds) = seconds {
-                response
-                    .headers_mut()
-                    .insert(http::header::RETRY_AFTER, seconds.into());
-            }
-            return Ok(response);
+            let page = refuse(&Errors::of(w, &refusal, &FIELDS));
+            return Ok(frame::refused(page, refusal));
         }
     };
-    // The session that this browser had is not left open behind the new one.
-    if visitor.caller.bearer.is_some() {
-        let ask = visitor.ask(SignOutRequest {});
-        if let Err(status) = app.clients.sign_in().sign_out(ask).await {
-            tracing::warn!(code = ?status.code(), "the former session could not be ended");
-        }
-    }
+    end_former(&app, &visitor).await;
     let mut cookies = Cookies::default();
     cookies.session(&answer.session_token);
     cookies.remove(PENDING);
@@ -159,6 +146,16 @@ pub(crate) async fn submit(
         redirect(&with_query("/code", &pairs)),
         &cookies,
     ))
+}
+
+/// The session that this browser had is not left open behind a new one.
+pub(super) async fn end_former(app: &App, former: &Visitor) {
+    if former.caller.bearer.is_some() {
+        let ask = former.ask(SignOutRequest {});
+        if let Err(status) = app.clients.sign_in().sign_out(ask).await {
+            tracing::warn!(code = ?status.code(), "the former session could not be ended");
+        }
+    }
 }
 
 /// Ends the session.

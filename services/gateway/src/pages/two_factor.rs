@@ -229,7 +229,13 @@ async fn refused(
                 Intent::Enable | Intent::ChangeNumber => "saved_unsent",
                 Intent::Disable | Intent::RemakeCodes => "",
             };
-            let pairs = [("done", done), ("why", &why), ("wait", &wait)];
+            let minimum = refusal.get("minimum").unwrap_or_default();
+            let pairs = [
+                ("done", done),
+                ("why", &why),
+                ("wait", &wait),
+                ("minimum", minimum),
+            ];
             Ok(redirect(&with_query("/account", &pairs)))
         }
     }

@@ -7,6 +7,7 @@ use axum::extract::State;
 use axum::response::Response;
 use http::StatusCode;
 use sallyport_proto::admin::v1::{AddUserRequest, ListPlansRequest, Plan};
+use tonic::Code;
 
 use super::account::{locales, zones};
 use super::frame::{self, Choice, Errors, Field, Frame, Pick};
@@ -137,18 +138,16 @@ pub(crate) async fn submit(
             Ok(answer) => {
                 let answer = answer.into_inner();
                 let base = app.settings.portal_url.trim_end_matches('/');
+                // As it is stored, which may differ from what was typed.
+                let email = answer.user.map_or(typed.email, |user| user.email);
                 let mut f = Frame::of(&app, &reader, w.user_added());
-                f.notice = Some(w.user_invited(&typed.email));
+                f.notice = Some(w.user_invited(&email));
                 // Empty where this repeats a request whose answer showed it.
                 let link = match answer.link_token.as_str() {
                     "" => String::new(),
                     token => format!("{base}/link/{token}"),
                 };
-                let template = AddedPage {
-                    f,
-                    email: typed.email,
-                    link,
-                };
+                let template = AddedPage { f, email, link };
                 return Ok(frame::show(StatusCode::OK, &template));
             }
             Err(status) => {
@@ -157,14 +156,18 @@ pub(crate) async fn submit(
                     reason if reason.starts_with("email.") => {
                         errors.field("email", crate::refusals::sentence(w, &refusal));
                     }
-                    reason if reason.starts_with("licence.") => {
+                    reason if reason.starts_with("licence.") || reason.starts_with("plan.") => {
                         errors.field("plan_id", crate::refusals::sentence(w, &refusal));
                     }
-                    _ if refusal.code == tonic::Code::InvalidArgument => {
-                        errors.add(w, &refusal, &FIELDS);
+                    // What this form cannot help with: another step first, or another reader.
+                    "second_factor_required" | "step_up_required" => return Err(refusal.into()),
+                    _ if matches!(refusal.code, Code::Unauthenticated | Code::PermissionDenied) => {
+                        return Err(refusal.into());
                     }
-                    _ => return Err(refusal.into()),
+                    _ => errors.add(w, &refusal, &FIELDS),
                 }
+                let page = form(&app, &reader, &typed, &errors).await?;
+                return Ok(frame::refused(page, refusal));
             }
         }
     }

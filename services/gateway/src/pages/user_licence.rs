@@ -119,12 +119,16 @@ pub(crate) async fn submit(
         Ok(_) => Ok(redirect("/users?done=licence")),
         Err(status) => {
             let refusal = Problem::from(status).refusal()?;
-            if !refusal.reason.starts_with("licence.") {
+            if !["licence.", "plan."]
+                .iter()
+                .any(|about| refusal.reason.starts_with(about))
+            {
                 return Err(refusal.into());
             }
             let mut errors = Errors::default();
             errors.field("plan_id", crate::refusals::sentence(reader.w, &refusal));
-            form(&app, &reader, &id, Some(&plan_id), &errors).await
+            let page = form(&app, &reader, &id, Some(&plan_id), &errors).await?;
+            Ok(frame::refused(page, refusal))
         }
     }
 }

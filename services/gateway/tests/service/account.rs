@@ -8,9 +8,10 @@ use tonic::Code;
 
 use crate::browser::{Browser, Gateway};
 use crate::fakes::{CODE, PASSWORD};
+use crate::words::{LANGUAGES, say, term};
 
 /// The form as it stands on the page, with changes.
-fn filled<'a>(changes: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
+pub fn filled<'a>(changes: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
     let mut fields = vec![
         ("country", "CA"),
         ("mobile_number", "+1 416-555-0123"),
@@ -309,6 +310,107 @@ async fn a_number_is_shown_as_it_will_be_dialled() {
         )
         .await;
     assert!(page.text.contains("Choose a country"), "{}", page.text);
+}
+
+/// The account of somebody who reads this language, and presses the button that checks the number.
+async fn checked(language: &str, number: &[(&str, &str)]) -> (Gateway, Browser) {
+    let gateway = Gateway::start(false).await;
+    {
+        let mut world = gateway.fakes.world();
+        world.profile.fields.as_mut().unwrap().locale = language.to_owned();
+    }
+    let mut browser = gateway.signed_in();
+    let mut typed = vec![
+        ("first_name", "Augusta"),
+        ("time_zone", "Europe/Paris"),
+        ("two_factor", "1"),
+        ("check", "number"),
+    ];
+    typed.extend_from_slice(number);
+    save(&mut browser, &typed).await;
+    (gateway, browser)
+}
+
+/// Nothing was saved, and what was typed stands in the form.
+fn only_checked(gateway: &Gateway, browser: &Browser, number: &str) {
+    for rpc in ["ValidateProfile", "UpdateProfile", "EnableTwoFactor"] {
+        assert!(gateway.fakes.details(rpc).is_empty(), "{rpc}");
+    }
+    let page = &browser.page;
+    assert_eq!(page.value("mobile_number").unwrap_or_default(), number);
+    assert_eq!(page.value("first_name").unwrap(), "Augusta");
+    assert_eq!(page.picked("time_zone").unwrap(), "Europe/Paris");
+    assert_eq!(page.picked("two_factor").unwrap(), "1");
+}
+
+#[tokio::test]
+async fn without_script_a_button_shows_the_number_as_it_will_be_dialled_and_saves_nothing() {
+    for language in LANGUAGES {
+        let number = [("country", "FR"), ("mobile_number", "06 12 34 56 78")];
+        let (gateway, browser) = checked(language, &number).await;
+        let page = &browser.page;
+        assert_eq!(page.status, StatusCode::OK);
+        let dialled = [("number", "+33 6 12 34 56 78")];
+        let dialled = say(language, "will_be_dialled", &dialled);
+        assert!(page.words().contains(&dialled), "{}", page.words());
+        assert_eq!(page.picked("country").unwrap(), "FR");
+        only_checked(&gateway, &browser, "06 12 34 56 78");
+    }
+}
+
+#[tokio::test]
+async fn a_checked_number_that_is_wrong_says_so_at_its_field_and_saves_nothing() {
+    for language in LANGUAGES {
+        for (country, number, field, key) in [
+            ("FR", "06 12", "mobile_number", "r_phone_invalid"),
+            (
+                "FR",
+                "01 23 45 67 89",
+                "mobile_number",
+                "r_phone_not_sms_capable",
+            ),
+            ("", "06 12 34 56 78", "country", "r_phone_country_required"),
+            ("FR", "", "mobile_number", "mobile_required"),
+        ] {
+            let typed = [("country", country), ("mobile_number", number)];
+            let (gateway, browser) = checked(language, &typed).await;
+            let page = &browser.page;
+            assert_eq!(page.status, StatusCode::UNPROCESSABLE_ENTITY, "{key}");
+            assert_eq!(page.error_at(field), say(language, key, &[]));
+            only_checked(&gateway, &browser, number);
+        }
+    }
+}
+
+/// Enter in a field presses the first button of its form.
+#[tokio::test]
+async fn the_first_button_of_the_account_saves_and_another_one_checks_the_number() {
+    for language in LANGUAGES {
+        let gateway = Gateway::start(false).await;
+        {
+            let mut world = gateway.fakes.world();
+            world.profile.fields.as_mut().unwrap().locale = language.to_owned();
+        }
+        let mut browser = gateway.signed_in();
+        let page = browser.open("/account").await;
+        let (_, form) = page.text.split_once(" id=\"account\"").unwrap();
+        let (form, _) = form.split_once("</form>").unwrap();
+        let buttons: Vec<(&str, &str)> = form
+            .split("<button")
+            .skip(1)
+            .map(|button| button.split("</button>").next().unwrap())
+            .map(|button| button.split_once('>').unwrap())
+            .collect();
+        let (attributes, text) = buttons[0];
+        assert_eq!(text, term(language, "save"));
+        assert!(!attributes.contains("name="), "{attributes}");
+        let checks: Vec<_> = buttons
+            .iter()
+            .filter(|(attributes, _)| attributes.contains("name=\"check\""))
+            .map(|(_, text)| *text)
+            .collect();
+        assert_eq!(checks, [term(language, "check_number")]);
+    }
 }
 
 #[tokio::test]

@@ -69,7 +69,7 @@ async fn a_program_signs_in_with_both_steps() {
     assert_eq!(body["stage"], "awaiting_second_factor");
     program.token = body["session_token"].as_str().unwrap().to_owned();
     let (status, body) = program.get("/profile").await;
-    assert_eq!(status, StatusCode::FORBIDDEN);
+    assert_eq!(status, StatusCode::CONFLICT);
     assert_eq!(body["error"]["reason"], "second_factor_required");
     let (_, body) = program.post("/code/sign-in", json!({})).await;
     assert_eq!(body["reference"], "KTR");
@@ -185,7 +185,24 @@ async fn bodies_and_keys_are_read_strictly() {
         .request(Method::POST, "/code/sign-in")
         .json(&json!({}));
     assert_eq!(reason(answer(keyless).await.1), "idempotency.required");
+    let keyed = async |key: &[u8]| {
+        let request = program
+            .request(Method::POST, "/code/sign-in")
+            .header("idempotency-key", key);
+        reason(answer(request.json(&json!({}))).await.1)
+    };
+    assert_eq!(keyed("".as_bytes()).await, "idempotency.required");
+    let too_long = "k".repeat(129);
+    for key in [&b"two words"[..], &b"cl\xe9"[..], too_long.as_bytes()] {
+        assert_eq!(keyed(key).await, "idempotency.invalid", "{key:?}");
+    }
     assert!(gateway.fakes.world().calls.is_empty());
+    // The shortest and the longest go on to identity, which misses the session.
+    let keys = ["k", &too_long[1..]];
+    for key in keys {
+        assert_eq!(keyed(key.as_bytes()).await, "session.required");
+    }
+    assert_eq!(gateway.fakes.details("SendSignInCode"), keys);
 }
 
 #[tokio::test]

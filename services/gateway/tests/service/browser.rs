@@ -8,6 +8,7 @@ use reqwest::header::{ACCEPT_LANGUAGE, COOKIE, HeaderMap, ORIGIN, SET_COOKIE};
 use reqwest::{Method, StatusCode};
 use sallyport_chassis::SystemClock;
 use sallyport_chassis::config::Profile;
+use sallyport_proto::identity::v1::SessionStage;
 use tokio_util::sync::CancellationToken;
 
 use crate::fakes::Fakes;
@@ -69,9 +70,23 @@ impl Gateway {
         }
     }
 
+    /// A browser in the reader's language, in a session of this stage or in none.
+    pub fn speaking(&self, language: &str, stage: Option<SessionStage>) -> Browser {
+        let mut browser = self.browser();
+        language.clone_into(&mut browser.language);
+        let cookies = &mut browser.cookies;
+        cookies.insert("__Host-language".into(), language.into());
+        if let Some(stage) = stage {
+            cookies.insert("__Host-session".into(), self.fakes.session(stage));
+        }
+        let mut world = self.fakes.world();
+        let own = world.profile.fields.as_mut().unwrap();
+        language.clone_into(&mut own.locale);
+        browser
+    }
+
     /// A browser that is signed in with both steps.
     pub fn signed_in(&self) -> Browser {
-        use sallyport_proto::identity::v1::SessionStage;
         let mut browser = self.browser();
         let token = self.fakes.session(SessionStage::SignedIn);
         browser.cookies.insert("__Host-session".into(), token);
@@ -101,29 +116,91 @@ impl Page {
             .text
             .split('<')
             .find(|tag| tag.starts_with("input") && tag.contains(&format!("name=\"{name}\"")))?;
-        let value = tag.split("value=\"").nth(1)?.split('"').next()?;
         Some(
-            value
+            attribute(tag, "value")?
                 .replace("&#43;", "+")
                 .replace("&#39;", "'")
                 .replace("&amp;", "&"),
         )
     }
 
+    /// What is picked in a list, among buttons or by a box.
+    pub fn picked(&self, name: &str) -> Option<String> {
+        let list = format!("<select id=\"{name}\"");
+        let own = format!(" name=\"{name}\"");
+        let tag = match self.text.split_once(&list) {
+            Some((_, rest)) => rest
+                .split("</select>")
+                .next()?
+                .split('<')
+                .find(|tag| tag.contains(" selected"))?,
+            None => self
+                .text
+                .split('<')
+                .find(|tag| tag.contains(&own) && tag.contains(" checked"))?,
+        };
+        attribute(tag, "value").map(str::to_owned)
+    }
+
     /// The text without tags.
     pub fn words(&self) -> String {
-        let mut out = String::new();
-        for part in self.text.split('<') {
-            if let Some((_, text)) = part.split_once('>') {
-                out.push_str(text);
-                out.push(' ');
-            }
-        }
-        out.replace("&#39;", "'")
-            .split_whitespace()
-            .collect::<Vec<_>>()
-            .join(" ")
+        words(&self.text)
     }
+
+    /// What is announced above the content; empty where nothing is.
+    pub fn alert(&self) -> String {
+        let rest = self.text.split_once("role=\"alert\"");
+        let rest = rest.map_or("", |(_, rest)| rest);
+        words(rest.split("</div>").next().unwrap_or_default())
+    }
+
+    /// The sentence at a field, which says so of itself, and to which the summary above leads; empty
+    /// where nothing is wrong with the field.
+    pub fn error_at(&self, id: &str) -> String {
+        let own = format!(" id=\"{id}-error\"");
+        let Some((_, rest)) = self.text.split_once(&own) else {
+            return String::new();
+        };
+        let sentence = words(rest.split("</p>").next().unwrap_or_default());
+        let field = format!(" id=\"{id}\"");
+        let tag = self.text.split('<').find(|tag| tag.contains(&field));
+        let tag = tag.unwrap_or_else(|| panic!("no field {id}: {}", self.text));
+        let described = attribute(tag, "aria-describedby").unwrap_or_default();
+        assert!(
+            described
+                .split(' ')
+                .any(|part| part == format!("{id}-error")),
+            "{id} is not described by its error: {tag}"
+        );
+        // A group of buttons is described alone: ARIA has no invalid group.
+        let marked = tag.contains(" aria-invalid=\"true\"");
+        assert!(marked || tag.starts_with("fieldset"), "{tag}");
+        let link = format!("href=\"#{id}\"");
+        let (_, led) = self.text.split_once(&link).expect("a link in the summary");
+        assert_eq!(words(led.split("</a>").next().unwrap()), sentence);
+        sentence
+    }
+}
+
+/// The value of an attribute of a tag.
+fn attribute<'a>(tag: &'a str, name: &str) -> Option<&'a str> {
+    let (_, rest) = tag.split_once(&format!(" {name}=\""))?;
+    rest.split('"').next()
+}
+
+/// A piece of a page without its tags; what comes before the first `>` is a tag's own.
+fn words(html: &str) -> String {
+    let mut out = String::new();
+    for part in html.split('<') {
+        if let Some((_, text)) = part.split_once('>') {
+            out.push_str(text);
+            out.push(' ');
+        }
+    }
+    out.replace("&#39;", "'")
+        .split_whitespace()
+        .collect::<Vec<_>>()
+        .join(" ")
 }
 
 /// A browser without script: cookies, and the forms of the page that it shows.

@@ -3,6 +3,8 @@
 use reqwest::StatusCode;
 
 use crate::browser::{Browser, Gateway};
+use crate::refusable::{NOBODY, SIGNED_IN};
+use crate::words::{LANGUAGES, say};
 
 async fn sign_in_page(gateway: &Gateway) -> Browser {
     let mut browser = gateway.browser();
@@ -42,6 +44,44 @@ async fn a_form_without_its_token_or_with_anothers_is_refused_and_does_nothing()
     let request = mine.post("/sign-in", &fields);
     mine.send(request).await;
     assert_eq!(gateway.fakes.details("SignIn"), ["ada@example.org"]);
+}
+
+/// Where forms go, from the table of routes: a new form is tried without being named here.
+fn addresses() -> Vec<String> {
+    let addresses: Vec<String> = include_str!("../../src/pages/mod.rs")
+        .split(".route(")
+        .skip(1)
+        // A route ends where the next call of the builder begins.
+        .filter_map(|rest| rest.split("\n        .").next())
+        .filter(|route| route.contains("post("))
+        .filter_map(|route| route.split('"').nth(1))
+        .map(|path| {
+            path.replace("{token}", "spl_goodlink")
+                .replace("{id}", "u2")
+        })
+        .collect();
+    assert!(addresses.len() > 15, "the routes are not read");
+    addresses
+}
+
+#[tokio::test]
+async fn no_form_does_anything_without_its_token_and_the_page_says_so() {
+    for language in LANGUAGES {
+        let gateway = Gateway::start(true).await;
+        let mut browser = gateway.speaking(language, SIGNED_IN);
+        let sentence = say(language, "r_form_refused", &[]);
+        for path in addresses() {
+            for token in [None, Some(String::new()), Some("0".repeat(43))] {
+                let mut fields = vec![("nonce".to_owned(), "0".repeat(32))];
+                fields.extend(token.map(|token| ("csrf".to_owned(), token)));
+                let request = browser.post(&path, &fields);
+                let page = browser.send(request).await;
+                assert_eq!(page.status, StatusCode::FORBIDDEN, "{path}");
+                assert!(page.words().contains(&sentence), "{path}: {}", page.words());
+            }
+        }
+        assert!(gateway.fakes.world().calls.is_empty());
+    }
 }
 
 #[tokio::test]
@@ -179,11 +219,15 @@ async fn a_double_click_makes_one_call_and_both_get_its_answer() {
 #[tokio::test]
 async fn a_body_that_is_too_large_is_refused() {
     let gateway = Gateway::start(true).await;
-    let mut browser = sign_in_page(&gateway).await;
     let long = "x".repeat(70 * 1024);
-    let request = browser.form("/sign-in", &[("email", &long)]);
-    assert_eq!(
-        browser.send(request).await.status,
-        StatusCode::UNPROCESSABLE_ENTITY
-    );
+    for language in LANGUAGES {
+        let mut browser = gateway.speaking(language, NOBODY);
+        browser.open("/sign-in").await;
+        let request = browser.form("/sign-in", &[("email", &long)]);
+        let page = browser.send(request).await;
+        assert_eq!(page.status, StatusCode::UNPROCESSABLE_ENTITY);
+        let sentence = say(language, "r_form_too_large", &[]);
+        assert!(page.words().contains(&sentence), "{}", page.words());
+    }
+    assert!(gateway.fakes.details("SignIn").is_empty());
 }

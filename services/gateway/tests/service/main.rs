@@ -3,8 +3,13 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 mod account;
 mod api;
+mod bad_input;
 mod browser;
+mod enrol_anew;
 mod fakes;
 mod forms;
 mod pages;
+mod refusable;
+mod refusals;
 mod sign_in;
+mod words;

@@ -60,7 +60,7 @@ async fn a_wrong_password_keeps_the_address_and_not_the_password() {
     let page = browser
         .submit("/sign-in", &[ADA, ("password", "hunter2hunter2")])
         .await;
-    assert_eq!(page.status, StatusCode::UNAUTHORIZED);
+    assert_eq!(page.status, StatusCode::UNPROCESSABLE_ENTITY);
     assert_eq!(page.value("email").unwrap(), "ada@example.org");
     assert!(!page.text.contains("hunter2"));
     assert!(

@@ -74,6 +74,27 @@ impl EventDraft {
         self.details.push((key, value.to_string()));
         self
     }
+
+    fn event(self, app: &App, id: Uuid) -> Event {
+        Event {
+            event_id: id.to_string(),
+            organisation_id: self.organisation_id.to_string(),
+            occurred_at: Some(clock::to_proto(app.clock.now())),
+            r#type: self.kind.to_owned(),
+            result: self.result.into(),
+            actor: self.actor,
+            target: self.target,
+            reason: self.reason.to_owned(),
+            client_ip: self.client_ip,
+            user_agent: self.user_agent,
+            request_id: self.request_id,
+            details: self
+                .details
+                .into_iter()
+                .map(|(key, value)| (key.to_owned(), value))
+                .collect(),
+        }
+    }
 }
 
 /// Puts an event into the outbox. Call `app.outbox_wake.notify_one()` after the commit.
@@ -83,25 +104,32 @@ pub async fn record(
     draft: EventDraft,
 ) -> Result<(), StoreError> {
     let id = clock::new_id(&*app.clock);
-    let event = Event {
-        event_id: id.to_string(),
-        organisation_id: draft.organisation_id.to_string(),
-        occurred_at: Some(clock::to_proto(app.clock.now())),
-        r#type: draft.kind.to_owned(),
-        result: draft.result.into(),
-        actor: draft.actor,
-        target: draft.target,
-        reason: draft.reason.to_owned(),
-        client_ip: draft.client_ip,
-        user_agent: draft.user_agent,
-        request_id: draft.request_id,
-        details: draft
-            .details
-            .into_iter()
-            .map(|(key, value)| (key.to_owned(), value))
-            .collect(),
-    };
+    let event = draft.event(app, id);
     outbox::put(txn, id, TOPIC, event.encode_to_vec(), app.clock.now_ms()).await
+}
+
+/// The same, once for each id: whatever happened only once may be recorded again.
+pub async fn record_once(
+    db: &impl ConnectionTrait,
+    app: &App,
+    id: Uuid,
+    draft: EventDraft,
+) -> Result<(), StoreError> {
+    let event = draft.event(app, id).encode_to_vec();
+    outbox::put_once(db, id, TOPIC, event, app.clock.now_ms()).await
+}
+
+/// Notes a refusal that changed nothing else, once a minute for each subject, type and reason, so
+/// that whoever repeats what is refused does not fill the log. `subject` is whom the limit counts.
+/// Nothing depends on it: what cannot be noted is refused all the same.
+pub async fn note_refusal(app: &App, subject: &str, draft: EventDraft) {
+    let id = clock::id_of_minute(&*app.clock, &[subject, draft.kind, draft.reason]);
+    let event = draft.event(app, id).encode_to_vec();
+    let db = app.database.connection();
+    match outbox::put_once(db, id, TOPIC, event, app.clock.now_ms()).await {
+        Ok(()) => app.outbox_wake.events.notify_one(),
+        Err(error) => tracing::warn!(%error, "a refusal is not in the event log"),
+    }
 }
 
 /// Hands events to account-admin's log until `stop`. What belongs to no organisation, such as a

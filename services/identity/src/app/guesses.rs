@@ -5,6 +5,9 @@
 //! and network, failures in a row with growing waits; and all failures of a subject. A remembered
 //! browser has a network of its own and does not meet the count of all, so that nobody else's
 //! failures keep it out.
+//!
+//! What is counted is found by keyed hashes. The current key of the ring counts; what another one of
+//! the ring has counted is moved to it by the next guess, so that a new key refills no budget.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -36,12 +39,12 @@ pub enum GuessRefusal {
     Store(#[from] StoreError),
 }
 
-/// Whose guesses are counted.
+/// Whose guesses are counted; each key under every key of the ring, current first.
 #[derive(Debug)]
 pub struct Subject {
-    key: String,
-    network_key: String,
-    address_key: String,
+    keys: Vec<String>,
+    network_keys: Vec<String>,
+    address_keys: Vec<String>,
     remembered: bool,
 }
 
@@ -63,20 +66,46 @@ impl Subject {
     fn new(app: &App, parts: &[&[u8]], address: Option<IpAddr>) -> Self {
         let lookup = &app.lookup;
         Self {
-            key: lookup.lookup(parts),
-            network_key: lookup.lookup(&[b"guess.network", network(address).as_bytes()]),
-            address_key: lookup.lookup(&[b"guess.address", source(address).as_bytes()]),
+            keys: lookup.lookups(parts),
+            network_keys: lookup.lookups(&[b"guess.network", network(address).as_bytes()]),
+            address_keys: lookup.lookups(&[b"guess.address", source(address).as_bytes()]),
             remembered: false,
         }
     }
 
     /// Counts for this browser, which the user had remembered, instead of its network.
     pub fn remembered(mut self, app: &App, browser_token: &Secret) -> Self {
-        self.network_key = app
+        self.network_keys = app
             .lookup
-            .lookup(&[b"guess.browser", browser_token.expose().as_bytes()]);
+            .lookups(&[b"guess.browser", browser_token.expose().as_bytes()]);
         self.remembered = true;
         self
+    }
+
+    /// The subject and its network under each key of the ring, current first.
+    fn pairs(&self) -> impl Iterator<Item = (&str, &str)> {
+        let networks = self.network_keys.iter().map(String::as_str);
+        self.keys.iter().map(String::as_str).zip(networks)
+    }
+
+    /// The two under the key that counts.
+    fn current(&self) -> (&str, &str) {
+        (&self.keys[0], &self.network_keys[0])
+    }
+
+    /// Moves what the other keys of the ring have counted to the current one.
+    async fn gather(&self, txn: &impl ConnectionTrait, now: i64) -> Result<(), StoreError> {
+        if self.keys.len() == 1 {
+            return Ok(());
+        }
+        guesses::hold_subject(txn, &self.keys).await?;
+        let (key, _) = self.current();
+        for (other, other_network) in self.pairs().skip(1) {
+            let from = (other, other_network);
+            guesses::rekey_network(txn, from, self.current(), now).await?;
+            guesses::rekey_subject(txn, other, key, now).await?;
+        }
+        Ok(())
     }
 }
 
@@ -96,7 +125,7 @@ pub async fn check_address(app: &App, subject: &Subject) -> Result<(), GuessRefu
     let now = app.clock.now_ms();
     let until = guesses::address_waits_until(
         app.database.connection(),
-        &subject.address_key,
+        &subject.address_keys,
         settings.address_failures,
         ms(settings.address_window),
         now,
@@ -115,7 +144,7 @@ pub async fn reserve_reset(app: &App, caller: &Caller) -> Result<bool, StoreErro
     let address = source(caller.client_ip);
     guesses::reserve_address(
         app.database.connection(),
-        &app.lookup.lookup(&[b"reset.address", address.as_bytes()]),
+        &app.lookup.lookups(&[b"reset.address", address.as_bytes()]),
         settings.address_failures,
         ms(settings.address_window),
         app.clock.now_ms(),
@@ -133,9 +162,11 @@ pub async fn reserve(app: &App, subject: Subject) -> Result<Reservation, GuessRe
     };
     let now = app.clock.now_ms();
     let txn = app.database.begin().await?;
+    subject.gather(&txn, now).await?;
+    let (key, network_key) = subject.current();
     let mut moved = None;
     for _ in 0..RACES {
-        let before = guesses::network(&txn, &subject.key, &subject.network_key).await?;
+        let before = guesses::network(&txn, key, network_key).await?;
         let count = before.unwrap_or_default();
         if count.open_at > now {
             return Err(GuessRefusal::Delayed(wait(count.open_at - now)));
@@ -150,9 +181,7 @@ pub async fn reserve(app: &App, subject: Subject) -> Result<Reservation, GuessRe
             failures,
             open_at: if delay.is_zero() { 0 } else { now + ms(delay) },
         };
-        if guesses::move_network(&txn, &subject.key, &subject.network_key, before, after, now)
-            .await?
-        {
+        if guesses::move_network(&txn, key, network_key, before, after, now).await? {
             moved = Some((before, after));
             break;
         }
@@ -164,7 +193,7 @@ pub async fn reserve(app: &App, subject: Subject) -> Result<Reservation, GuessRe
         None
     } else {
         let limit = settings.closed_at_failures;
-        match guesses::reserve_subject(&txn, &subject.key, limit, now).await? {
+        match guesses::reserve_subject(&txn, key, limit, now).await? {
             None => return Err(GuessRefusal::Closed),
             total => total,
         }
@@ -185,7 +214,7 @@ impl Reservation {
         let settings = &app.settings.guesses;
         guesses::count_address(
             txn,
-            &self.subject.address_key,
+            &self.subject.address_keys[0],
             ms(settings.address_window),
             app.clock.now_ms(),
         )
@@ -197,9 +226,11 @@ impl Reservation {
     /// The guess was right: the failures of this network are forgotten, and of all networks too
     /// unless a remembered browser got in past them.
     pub async fn succeeded(&self, txn: &impl ConnectionTrait) -> Result<(), StoreError> {
-        guesses::clear_network(txn, &self.subject.key, &self.subject.network_key).await?;
-        if !self.subject.remembered {
-            guesses::clear_subject(txn, &self.subject.key).await?;
+        for (key, network_key) in self.subject.pairs() {
+            guesses::clear_network(txn, key, network_key).await?;
+            if !self.subject.remembered {
+                guesses::clear_subject(txn, key).await?;
+            }
         }
         Ok(())
     }
@@ -208,9 +239,7 @@ impl Reservation {
     pub async fn give_back(self, app: &App) -> Result<(), StoreError> {
         let txn = app.database.begin().await?;
         let before = self.before.unwrap_or_default();
-        let Subject {
-            key, network_key, ..
-        } = &self.subject;
+        let (key, network_key) = self.subject.current();
         guesses::give_back_network(&txn, key, network_key, self.after.open_at, before.open_at)
             .await?;
         if self.total.is_some() {

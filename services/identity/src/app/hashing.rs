@@ -151,6 +151,18 @@ impl HashPool {
     }
 }
 
+#[cfg(test)]
+impl HashPool {
+    /// What the only thread has computed since the last question.
+    pub(super) async fn computed(&self) -> Vec<Cost> {
+        self.run(Waiting::Known, |memory| {
+            std::mem::take(&mut memory.computed)
+        })
+        .await
+        .expect("a thread of its own")
+    }
+}
+
 impl Drop for HashPool {
     fn drop(&mut self) {
         self.shared.lock().closed = true;
@@ -209,10 +221,13 @@ pub enum Verdict {
     Right(Option<NewHash>),
     /// Not the right one.
     Wrong,
+    /// Nobody can tell: the key of the stored hash's pepper is not in the ring.
+    PepperMissing,
 }
 
-/// Compares a typed password with the stored hash. Without a stored hash, or with a text that
-/// cannot be a password, the same work is done and the answer is `Wrong`.
+/// Compares a typed password with the stored hash. Without a stored hash, without its pepper's key,
+/// or with a text that cannot be a password, the same work is done, and the answer is never `Right`.
+/// The work is the same, too, where the stored hash is cheaper than today's.
 pub async fn verify(
     app: &App,
     waiting: Waiting,
@@ -222,18 +237,29 @@ pub async fn verify(
     let known = stored.is_some() && typed.is_some();
     let key = stored.map_or(app.pepper.current(), |stored| stored.pepper_key.as_str());
     let password = typed.as_ref().map_or(&b""[..], Password::as_bytes);
-    let peppered = Zeroizing::new(pepper(&app.pepper, key, password)?);
+    let current = current_pepper(&app.pepper, password);
+    let peppered = pepper(&app.pepper, key, password);
+    let pepper_missing = peppered.is_none();
+    if pepper_missing {
+        metrics::counter!("password_pepper_missing_total").increment(1);
+    }
+    let peppered = peppered.unwrap_or_else(|| current.clone());
     let stored_hash = stored.map_or_else(|| app.hashing.nobody.clone(), |s| s.hash.clone());
     let cost = app.hashing.cost;
     let stands_alone = typed.as_ref().is_some_and(|typed| stands_alone(app, typed));
     let old_key = key != app.pepper.current();
-    let current = Zeroizing::new(pepper(&app.pepper, app.pepper.current(), password)?);
     let pepper_key = app.pepper.current().to_owned();
     let judged = app
         .hashing
         .run(waiting, move |memory| {
-            if !hash::verify(memory, &peppered, &stored_hash)? || !known {
-                return Ok(Verdict::Wrong);
+            let matches = hash::verify(memory, &peppered, &stored_hash)?;
+            if !matches || !known || pepper_missing {
+                hash::make_up(memory, &peppered, &stored_hash, cost)?;
+                return Ok(if pepper_missing {
+                    Verdict::PepperMissing
+                } else {
+                    Verdict::Wrong
+                });
             }
             if !old_key && !hash::is_cheaper(&stored_hash, cost)? {
                 return Ok(Verdict::Right(None));
@@ -259,7 +285,7 @@ pub async fn make(
     words: Vec<String>,
 ) -> Result<Result<NewHash, Weakness>, HashError> {
     let pepper_key = app.pepper.current().to_owned();
-    let peppered = Zeroizing::new(pepper(&app.pepper, &pepper_key, password.as_bytes())?);
+    let peppered = current_pepper(&app.pepper, password.as_bytes());
     let cost = app.hashing.cost;
     let stands_alone = stands_alone(app, &password);
     let made = app
@@ -283,11 +309,13 @@ fn stands_alone(app: &App, password: &Password) -> bool {
     password.code_points() >= app.settings.password.minimum_alone
 }
 
-fn pepper(ring: &Keyring, key_id: &str, password: &[u8]) -> Result<[u8; 32], StoreError> {
+fn pepper(ring: &Keyring, key_id: &str, password: &[u8]) -> Option<Zeroizing<[u8; 32]>> {
     ring.mac(key_id, &[b"password", password])
-        .ok_or(StoreError::Corrupt(
-            "a password's pepper key is not in the ring",
-        ))
+        .map(Zeroizing::new)
+}
+
+fn current_pepper(ring: &Keyring, password: &[u8]) -> Zeroizing<[u8; 32]> {
+    pepper(ring, ring.current(), password).expect("a ring holds its current key")
 }
 
 fn salt() -> [u8; 16] {

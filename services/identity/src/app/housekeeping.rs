@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use sallyport_sql::StoreError;
-use sea_orm::{ColumnTrait, Condition, EntityTrait, QueryFilter};
+use sea_orm::{EntityTrait, QueryFilter};
 use tokio_util::sync::CancellationToken;
 
 use super::{App, second_step};
@@ -34,13 +34,8 @@ async fn sweep(app: &App) -> Result<(), StoreError> {
     let connection = app.database.connection();
     let now = app.clock.now_ms();
     let settings = &app.settings;
-    let idle = settings.sessions.idle.as_millis() as i64;
     sessions::Entity::delete_many()
-        .filter(
-            Condition::any()
-                .add(sessions::Column::ExpiresAt.lte(now))
-                .add(sessions::Column::LastUsedAt.lte(now - idle)),
-        )
+        .filter(sessions::ended(now, settings.sessions.idle))
         .exec(connection)
         .await?;
     second_step::sweep(connection, now).await?;

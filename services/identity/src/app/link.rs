@@ -12,8 +12,8 @@ use super::{App, guesses, session};
 use crate::domain::password::{Password, Weakness};
 use crate::domain::token;
 use crate::store::links::{self, Purpose};
-use crate::store::passwords;
 use crate::store::users::{self, Status};
+use crate::store::{passwords, second_steps};
 
 /// Why a link did nothing.
 #[derive(Debug, thiserror::Error)]
@@ -46,7 +46,7 @@ impl From<HashError> for LinkRefusal {
 pub struct Inspected {
     /// The link.
     pub link: links::Model,
-    /// Whose password it sets.
+    /// Whose it is.
     pub user: users::Model,
 }
 
@@ -104,6 +104,11 @@ pub async fn set_password(
     chosen: &Secret,
 ) -> Result<String, LinkRefusal> {
     let Inspected { link, user } = inspect(app, link_token).await?;
+    let by = match link.purpose {
+        Purpose::Invitation => "invitation",
+        Purpose::Reset => "reset",
+        Purpose::Enrolment => return Err(LinkRefusal::Invalid),
+    };
     let chosen = Password::read(chosen.expose()).ok_or(LinkRefusal::Weak(Weakness::TooLong))?;
     let new = match password::make_new(app, &user, chosen).await? {
         Ok(new) => new,
@@ -121,12 +126,9 @@ pub async fn set_password(
         return Err(LinkRefusal::Invalid);
     }
     passwords::put(&txn, user.id, new, now).await?;
+    second_steps::password_mailed(&txn, user.id, now).await?;
     session::end_all(&txn, app, caller, &user).await?;
     guesses::clear(&txn, app, &user).await?;
-    let by = match link.purpose {
-        Purpose::Invitation => "invitation",
-        Purpose::Reset => "reset",
-    };
     password::changed(&txn, app, caller, &user, by).await?;
     txn.commit().await.map_err(StoreError::from)?;
     app.outbox_wake.notify_one();

@@ -61,8 +61,9 @@ pub(super) enum MailJob {
         /// As it is compared.
         email: String,
     },
-    /// An invitation that was made.
-    Invitation {
+    /// A link that was made: an invitation, or one to enrol a second factor anew.
+    #[serde(rename = "invitation")]
+    Link {
         /// Its row.
         link_id: Uuid,
     },
@@ -232,7 +233,7 @@ async fn write(app: &App, row_id: Uuid, job: MailJob) -> Result<Option<Mail>, St
             let at = app.clock.now();
             Ok(user.map(|user| notice_mail(app, &user, Notice::SignInClosed, at)))
         }
-        MailJob::Invitation { link_id } => write_invitation(app, link_id).await,
+        MailJob::Link { link_id } => write_link(app, link_id).await,
         MailJob::Notice {
             user_id,
             notice,
@@ -278,7 +279,14 @@ async fn write_reset(app: &App, row_id: Uuid, job: MailJob) -> Result<Option<Mai
         return Ok(open.map(|_| link_mail(app, &user, Purpose::Reset, &token, expires_at)));
     }
     let before = at - HOUR.as_millis() as i64;
-    if links::count_resets(&txn, user.id, before).await? >= settings.resets_per_hour {
+    let full = links::full_since(
+        &txn,
+        user.id,
+        Purpose::Reset,
+        settings.resets_per_hour,
+        before,
+    );
+    if full.await?.is_some() {
         metrics::counter!("password_resets_limited_total").increment(1);
         return Ok(None);
     }
@@ -322,7 +330,7 @@ async fn write_reset(app: &App, row_id: Uuid, job: MailJob) -> Result<Option<Mai
     )))
 }
 
-async fn write_invitation(app: &App, link_id: Uuid) -> Result<Option<Mail>, StoreError> {
+async fn write_link(app: &App, link_id: Uuid) -> Result<Option<Mail>, StoreError> {
     let token = new_token(token::LINK);
     let txn = app.database.begin().await?;
     let hash = token_hash(token.expose());
@@ -331,7 +339,7 @@ async fn write_invitation(app: &App, link_id: Uuid) -> Result<Option<Mail>, Stor
     };
     let user = users::Entity::find_by_id(link.user_id).one(&txn).await?;
     txn.commit().await?;
-    Ok(user.map(|user| link_mail(app, &user, Purpose::Invitation, &token, link.expires_at)))
+    Ok(user.map(|user| link_mail(app, &user, link.purpose, &token, link.expires_at)))
 }
 
 async fn by_email(
@@ -357,6 +365,7 @@ fn link_mail(
     let message = match purpose {
         Purpose::Invitation => Message::Invitation { link, until },
         Purpose::Reset => Message::Reset { link, until },
+        Purpose::Enrolment => Message::Enrolment { link, until },
     };
     worded(user, message)
 }

@@ -70,7 +70,7 @@ pub async fn confirm(
     typed: &Secret,
 ) -> Result<Secret, PasswordRefusal> {
     let context = session::authenticate(app, caller).await?;
-    context.require_signed_in()?;
+    context.require_may_enrol()?;
     let proven = prove(app, caller, &context, typed).await?;
     let txn = app.database.begin().await?;
     proven.reservation.succeeded(&txn).await?;
@@ -146,7 +146,16 @@ async fn prove(
     // Who holds a session waits for no neighbour behind the same address.
     let subject = Subject::confirmation(app, user.id, caller);
     let stored = passwords::find(app.database.connection(), user.id).await?;
-    let reservation = guesses::reserve(app, subject).await?;
+    let reservation = match guesses::reserve(app, subject).await {
+        Ok(reservation) => reservation,
+        Err(refusal) => {
+            let draft = EventDraft::of(caller, user, "authn_login_fail")
+                .refused("sign_in.delayed")
+                .with("purpose", "confirmation");
+            events::note_refusal(app, &user.id.to_string(), draft).await;
+            return Err(refusal.into());
+        }
+    };
     let typed = Password::read(typed.expose());
     let verdict = match hashing::verify(app, Waiting::Known, typed, stored.as_ref()).await {
         Ok(verdict) => verdict,
@@ -162,6 +171,12 @@ async fn prove(
             rehashed,
             reservation,
         }),
+        // Whoever is signed in learns nothing by it: the trouble is ours, and no try is counted.
+        (Verdict::PepperMissing, _) => {
+            reservation.give_back(app).await?;
+            let missing = "a password's pepper key is not in the ring";
+            Err(StoreError::Corrupt(missing).into())
+        }
         _ => {
             let txn = app.database.begin().await?;
             reservation.failed(&txn, app).await?;

@@ -155,7 +155,7 @@ pub async fn invite(
         },
     )
     .await?;
-    mail::put(&txn, app, &MailJob::Invitation { link_id }).await?;
+    mail::put(&txn, app, &MailJob::Link { link_id }).await?;
     txn.commit().await.map_err(StoreError::from)?;
     app.outbox_wake.notify_one();
     Ok(Invited {

@@ -44,6 +44,8 @@ pub struct SessionContext {
     pub user: users::Model,
     /// Whether the user has a second factor: active, locked or disabled.
     pub second_factor_active: bool,
+    /// Whether that factor is disabled: no code can be sent.
+    pub second_factor_disabled: bool,
     fresh: std::time::Duration,
 }
 
@@ -54,6 +56,21 @@ impl SessionContext {
             Stage::SignedIn => Ok(()),
             Stage::AwaitingSecondFactor => Err(SessionRefusal::SecondFactorRequired),
         }
+    }
+
+    /// Refuses a session that may not bind a number: it awaits its second factor, and no link was used
+    /// in it that lets it enrol anew.
+    pub fn require_may_enrol(&self) -> Result<(), SessionRefusal> {
+        if self.enrols_anew() {
+            Ok(())
+        } else {
+            self.require_signed_in()
+        }
+    }
+
+    /// Whether a mailed link lets this session, which awaits its second factor, enrol one anew.
+    pub fn enrols_anew(&self) -> bool {
+        self.session.stage == Stage::AwaitingSecondFactor && self.session.enrols_anew
     }
 
     /// Refuses where the password was typed too long ago.
@@ -94,14 +111,10 @@ pub async fn authenticate(app: &App, caller: &Caller) -> Result<SessionContext, 
     let Some((session, Some(user), second_step)) = found else {
         return Err(SessionRefusal::Expired);
     };
-    let idle = now - session.last_used_at;
-    if now >= session.expires_at
-        || idle >= settings.idle.as_millis() as i64
-        || user.status != Status::Active
-    {
+    if session.has_ended(now, settings.idle) || user.status != Status::Active {
         return Err(SessionRefusal::Expired);
     }
-    if idle >= settings.touch.as_millis() as i64 {
+    if now - session.last_used_at >= settings.touch.as_millis() as i64 {
         sessions::Entity::update_many()
             .col_expr(sessions::Column::LastUsedAt, Expr::value(now))
             .filter(sessions::Column::Id.eq(session.id))
@@ -113,7 +126,8 @@ pub async fn authenticate(app: &App, caller: &Caller) -> Result<SessionContext, 
     Ok(SessionContext {
         session,
         user,
-        second_factor_active: second_step.is_some_and(|step| step.active),
+        second_factor_active: second_step.as_ref().is_some_and(|step| step.active),
+        second_factor_disabled: second_step.is_some_and(|step| step.is_disabled()),
         fresh: app.settings.password.fresh,
     })
 }
@@ -129,6 +143,8 @@ pub struct Renewal {
     pub second_factor_at: Option<i64>,
     /// 1 or 2.
     pub assurance: Option<i32>,
+    /// Whether it may enrol a disabled factor anew before its second step.
+    pub enrols_anew: bool,
 }
 
 /// Gives the session a new token. The old one is dead when the transaction commits; of two calls
@@ -162,6 +178,10 @@ pub async fn renew(
         .col_expr(
             sessions::Column::Assurance,
             Expr::value(renewal.assurance.unwrap_or(old.assurance)),
+        )
+        .col_expr(
+            sessions::Column::EnrolsAnew,
+            Expr::value(renewal.enrols_anew || old.enrols_anew),
         )
         .col_expr(sessions::Column::LastUsedAt, Expr::value(now))
         .filter(sessions::Column::Id.eq(old.id))

@@ -33,12 +33,10 @@ pub async fn list(
 ) -> Result<(Vec<sessions::Model>, Uuid), SessionRefusal> {
     let context = session::authenticate(app, caller).await?;
     context.require_signed_in()?;
-    let now = app.clock.now_ms();
-    let idle = app.settings.sessions.idle.as_millis() as i64;
+    let ended = sessions::ended(app.clock.now_ms(), app.settings.sessions.idle);
     let open = sessions::Entity::find()
         .filter(sessions::Column::UserId.eq(context.user.id))
-        .filter(sessions::Column::ExpiresAt.gt(now))
-        .filter(sessions::Column::LastUsedAt.gt(now - idle))
+        .filter(ended.not())
         .order_by_desc(sessions::Column::LastUsedAt)
         .order_by_desc(sessions::Column::Id)
         .all(app.database.connection())

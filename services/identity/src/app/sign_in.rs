@@ -3,6 +3,9 @@
 //! A known and an unknown e-mail take the same path: the same queries, the same hash, the same rows
 //! written, the same answer.
 
+#[cfg(test)]
+mod cost_tests;
+
 use std::time::Duration;
 
 use sallyport_chassis::keyring::new_token;
@@ -94,8 +97,21 @@ pub async fn sign_in(
         guesses::check_address(app, &subject).await?;
         Waiting::Everybody
     };
-    let reservation = guesses::reserve(app, subject).await?;
-    let typed = Password::read(password.expose());
+    let reservation = match guesses::reserve(app, subject).await {
+        Ok(reservation) => reservation,
+        Err(refusal) => {
+            // For an unknown e-mail, too; the relay leaves out what is nobody's.
+            let mut draft = failure(caller, user.as_ref(), "authn_login_fail");
+            draft.reason = "sign_in.delayed";
+            events::note_refusal(app, &counted, draft).await;
+            return Err(refusal.into());
+        }
+    };
+    let may_sign_in = user
+        .as_ref()
+        .is_some_and(|user| user.status == Status::Active);
+    // Of whoever may not, a right password is not judged: hashing it anew would take its time.
+    let typed = Password::read(password.expose()).filter(|_| may_sign_in);
     let code_points = typed.as_ref().map_or(0, Password::code_points);
     let browser = remembered.then_some(browser_token);
     for _ in 0..JUDGED {
@@ -107,6 +123,13 @@ pub async fn sign_in(
             }
             Err(HashError::Store(error)) => return Err(error.into()),
         };
+        if matches!(verdict, Verdict::PepperMissing) {
+            // Only somebody who has a password can meet this, so the answer does not tell it.
+            tracing::error!(
+                pepper_key = stored.as_ref().map(|stored| stored.pepper_key.as_str()),
+                "a password cannot be compared: the key of its pepper is not in the ring"
+            );
+        }
         let active = user
             .as_ref()
             .filter(|user| user.status == Status::Active)
@@ -269,6 +292,7 @@ async fn open(
             .map(|ip| ip.to_string())
             .unwrap_or_default()),
         user_agent: Set(caller.user_agent.clone()),
+        enrols_anew: Set(false),
         challenge_id: Set(None),
         challenge_purpose: Set(None),
         challenge_number: Set(None),

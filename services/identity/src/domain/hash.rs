@@ -31,14 +31,19 @@ pub struct Malformed;
 
 /// The memory of one hashing thread, kept between hashes.
 #[derive(Default)]
-pub struct Memory(Vec<Block>);
+pub struct Memory {
+    kept: Vec<Block>,
+    /// What was computed in it, for tests of what an answer costs.
+    #[cfg(test)]
+    pub(crate) computed: Vec<Cost>,
+}
 
 impl Memory {
     fn blocks(&mut self, count: usize) -> &mut [Block] {
-        if self.0.len() < count {
-            self.0.resize(count, Block::new());
+        if self.kept.len() < count {
+            self.kept.resize(count, Block::new());
         }
-        &mut self.0[..count]
+        &mut self.kept[..count]
     }
 }
 
@@ -49,8 +54,7 @@ pub fn hash(
     salt: &[u8; 16],
     cost: Cost,
 ) -> Result<String, Malformed> {
-    let params = Params::new(cost.memory_kib, cost.passes, cost.lanes, Some(OUTPUT))
-        .map_err(|_| Malformed)?;
+    let params = params(cost)?;
     let output = compute(memory, peppered, salt, &params)?;
     let encoded = PasswordHash {
         algorithm: ARGON2ID_IDENT,
@@ -71,6 +75,38 @@ pub fn verify(memory: &mut Memory, peppered: &[u8; 32], stored: &str) -> Result<
     Ok(output.ct_eq(expected.as_bytes()).into())
 }
 
+/// Computes what verifying a stored hash costs less than one of today, for nothing but the time that
+/// it takes: who measures an answer learns nothing from the age of a hash.
+pub fn make_up(
+    memory: &mut Memory,
+    peppered: &[u8; 32],
+    stored: &str,
+    cost: Cost,
+) -> Result<(), Malformed> {
+    let (hash, stored) = read(stored)?;
+    let salt = hash.salt.ok_or(Malformed)?;
+    match difference(&stored, cost) {
+        None => Ok(()),
+        Some(rest) => compute(memory, peppered, &salt, &params(rest)?).map(drop),
+    }
+}
+
+/// What a hash of these parameters costs less, counted in blocks computed: memory times passes. No
+/// more memory is used than a hash of today uses.
+fn difference(stored: &Params, cost: Cost) -> Option<Cost> {
+    let blocks = |memory_kib: u32, passes: u32| u64::from(memory_kib) * u64::from(passes);
+    let rest = blocks(cost.memory_kib, cost.passes)
+        .checked_sub(blocks(stored.m_cost(), stored.t_cost()))?;
+    let passes = rest.div_ceil(u64::from(cost.memory_kib));
+    let rest = Cost {
+        memory_kib: u32::try_from(rest.checked_div(passes)?).ok()?,
+        passes: u32::try_from(passes).ok()?,
+        lanes: cost.lanes,
+    };
+    // Below what argon2 computes at all there is nothing to be seen.
+    (rest.memory_kib >= Params::MIN_M_COST * rest.lanes).then_some(rest)
+}
+
 /// Whether a stored hash costs less than what is asked today.
 pub fn is_cheaper(stored: &str, cost: Cost) -> Result<bool, Malformed> {
     let (_, params) = read(stored)?;
@@ -85,6 +121,10 @@ fn read(stored: &str) -> Result<(PasswordHash, Params), Malformed> {
         && params.output_len() == Some(OUTPUT)
         && params.m_cost() <= MOST_MEMORY_KIB;
     ours.then_some((hash, params)).ok_or(Malformed)
+}
+
+fn params(cost: Cost) -> Result<Params, Malformed> {
+    Params::new(cost.memory_kib, cost.passes, cost.lanes, Some(OUTPUT)).map_err(|_| Malformed)
 }
 
 fn compute(
@@ -103,6 +143,12 @@ fn compute(
             memory.blocks(params.block_count()),
         )
         .map_err(|_| Malformed)?;
+    #[cfg(test)]
+    memory.computed.push(Cost {
+        memory_kib: params.m_cost(),
+        passes: params.t_cost(),
+        lanes: params.p_cost(),
+    });
     Ok(output)
 }
 
@@ -160,6 +206,40 @@ mod tests {
         assert!(is_cheaper(&stored, Cost { passes: 3, ..COST }).unwrap());
         let memory_kib = 32 * 1024;
         assert!(is_cheaper(&stored, Cost { memory_kib, ..COST }).unwrap());
+    }
+
+    #[test]
+    fn verifying_an_older_hash_is_made_up_to_the_cost_of_today() {
+        let cost = |memory_kib, passes| Cost {
+            memory_kib,
+            passes,
+            lanes: 1,
+        };
+        let blocks = |cost: &Cost| u64::from(cost.memory_kib) * u64::from(cost.passes);
+        for (older, today) in [
+            (cost(19_456, 2), cost(19_456, 3)),
+            (cost(19_456, 2), cost(19_457, 3)),
+            (cost(19_456, 2), cost(40_960, 2)),
+            (cost(19_456, 2), cost(40_960, 1)),
+            (cost(32_768, 2), cost(19_456, 4)),
+        ] {
+            let stored = hash(&mut Memory::default(), &[1; 32], &[9; 16], older).unwrap();
+            let mut memory = Memory::default();
+            verify(&mut memory, &[2; 32], &stored).unwrap();
+            make_up(&mut memory, &[2; 32], &stored, today).unwrap();
+            let spent: u64 = memory.computed.iter().map(blocks).sum();
+            // What one pass does not divide evenly is left.
+            let left = blocks(&today) - spent;
+            assert!(left < u64::from(today.passes), "{:?}", memory.computed);
+            let most = memory.computed.iter().map(|one| one.memory_kib).max();
+            assert!(most <= Some(older.memory_kib.max(today.memory_kib)));
+        }
+        let stored = hash(&mut Memory::default(), &[1; 32], &[9; 16], COST).unwrap();
+        let mut memory = Memory::default();
+        for today in [COST, Cost { passes: 1, ..COST }] {
+            make_up(&mut memory, &[2; 32], &stored, today).unwrap();
+        }
+        assert!(memory.computed.is_empty(), "nothing is missing");
     }
 
     #[test]

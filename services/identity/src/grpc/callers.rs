@@ -76,6 +76,14 @@ const ROWS: &[(&str, Access)] = &[
         Access::Bearer,
     ),
     (
+        "/sallyport.identity.v1.CodeService/SendEnrolmentLink",
+        Access::Bearer,
+    ),
+    (
+        "/sallyport.identity.v1.CodeService/UseEnrolmentLink",
+        Access::Bearer,
+    ),
+    (
         "/sallyport.identity.v1.TwoFactorService/GetTwoFactor",
         Access::Bearer,
     ),

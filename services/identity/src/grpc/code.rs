@@ -4,7 +4,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use futures::{Stream, StreamExt};
-use sallyport_chassis::Caller;
+use sallyport_chassis::{Caller, Secret};
 use sallyport_proto::identity::v1 as proto;
 use sallyport_proto::identity::v1::code_service_server::CodeService;
 use sallyport_proto::otp::v1::MessageState as OtpMessageState;
@@ -13,8 +13,8 @@ use tonic::{Request, Response, Status};
 use crate::app::App;
 use crate::app::code::watch::Watches;
 use crate::app::code::{
-    LiveChallenge, cancel, get, resend, send_sign_in, send_step_up, use_recovery_code, verify,
-    watch,
+    LiveChallenge, cancel, enrolment_link, get, resend, send_sign_in, send_step_up,
+    use_recovery_code, verify, watch,
 };
 use crate::store::challenges::Purpose;
 
@@ -140,10 +140,31 @@ impl CodeService for Codes {
             recovery_codes_left: recovered.left,
         }))
     }
+
+    async fn send_enrolment_link(
+        &self,
+        request: Request<proto::SendEnrolmentLinkRequest>,
+    ) -> Result<Response<proto::SendEnrolmentLinkResponse>, Status> {
+        let caller = Caller::of(&request)?;
+        enrolment_link::send(&self.app, &caller).await?;
+        Ok(Response::new(proto::SendEnrolmentLinkResponse {}))
+    }
+
+    async fn use_enrolment_link(
+        &self,
+        request: Request<proto::UseEnrolmentLinkRequest>,
+    ) -> Result<Response<proto::UseEnrolmentLinkResponse>, Status> {
+        let caller = Caller::of(&request)?;
+        let token = Secret::new(request.into_inner().link_token);
+        let session_token = enrolment_link::take(&self.app, &caller, &token).await?;
+        Ok(Response::new(proto::UseEnrolmentLinkResponse {
+            session_token: session_token.expose().to_owned(),
+        }))
+    }
 }
 
 /// Recovery codes, on their one way to their owner.
-pub(super) fn exposed(codes: &[sallyport_chassis::Secret]) -> Vec<String> {
+pub(super) fn exposed(codes: &[Secret]) -> Vec<String> {
     codes.iter().map(|code| code.expose().to_owned()).collect()
 }
 

@@ -78,6 +78,7 @@ impl PasswordService for Passwords {
         let purpose = match found.link.purpose {
             Purpose::Invitation => LinkPurpose::Invitation,
             Purpose::Reset => LinkPurpose::PasswordReset,
+            Purpose::Enrolment => LinkPurpose::Enrolment,
         };
         Ok(Response::new(InspectLinkResponse {
             purpose: purpose.into(),

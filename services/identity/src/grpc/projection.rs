@@ -1,7 +1,7 @@
 //! `sallyport.identity.v1.ProjectionService`.
 
 use sallyport_chassis::clock::to_proto;
-use sallyport_chassis::{Caller, Refusal};
+use sallyport_chassis::{Caller, IdempotencyKey, Refusal};
 use sallyport_email::EmailAddress;
 use sallyport_proto::identity::v1::projection_service_server::ProjectionService;
 use sallyport_proto::identity::v1::{
@@ -13,9 +13,6 @@ use uuid::Uuid;
 
 use crate::app::{App, projection};
 use crate::store::users;
-
-/// Longest idempotency key.
-const LONGEST_KEY: usize = 128;
 
 /// The service.
 pub struct Projection {
@@ -52,13 +49,8 @@ impl ProjectionService for Projection {
     ) -> Result<Response<InviteUserResponse>, Status> {
         let request = request.into_inner();
         let user_id = id("user_id", &request.user_id)?;
-        if request.idempotency_key.is_empty() {
-            return Err(Refusal::field("idempotency_key", "idempotency.required").into());
-        }
-        if request.idempotency_key.len() > LONGEST_KEY {
-            return Err(Refusal::field("idempotency_key", "field.too_long").into());
-        }
-        let invited = projection::invite(&self.app, user_id, &request.idempotency_key).await?;
+        let key = IdempotencyKey::parse(request.idempotency_key)?;
+        let invited = projection::invite(&self.app, user_id, key.as_str()).await?;
         Ok(Response::new(InviteUserResponse {
             link_token: invited
                 .token

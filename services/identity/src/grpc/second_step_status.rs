@@ -30,11 +30,16 @@ impl From<CodeRefusal> for Status {
                 Refusal::new(Code::ResourceExhausted, "second_factor.locked").retry_after(wait)
             }
             R::Disabled => Refusal::new(Code::FailedPrecondition, "second_factor.disabled"),
+            R::NotDisabled => Refusal::new(Code::FailedPrecondition, "second_factor.not_disabled"),
+            R::PasswordByMail => Refusal::new(Code::FailedPrecondition, "link.password_by_mail"),
+            R::LinkInvalid => Refusal::new(Code::NotFound, "link.invalid"),
+            R::LinkLimit(wait) => {
+                Refusal::new(Code::ResourceExhausted, "link.limit").retry_after(wait)
+            }
             R::NotActive => Refusal::new(Code::FailedPrecondition, "two_factor.not_active"),
             R::NumberInUse => Refusal::field("mobile_number", "phone.in_use"),
             R::AlreadySignedIn => Refusal::new(Code::FailedPrecondition, "session.signed_in"),
-            R::IdempotencyRequired => Refusal::field("idempotency_key", "idempotency.required"),
-            R::IdempotencyTooLong => Refusal::field("idempotency_key", "field.too_long"),
+            R::Idempotency(refusal) => Refusal::from(refusal),
             R::RecoveryWrong => Refusal::field("recovery_code", "recovery_code.wrong"),
             R::RecoveryLimit(wait) => {
                 Refusal::new(Code::ResourceExhausted, "recovery_code.limit").retry_after(wait)

@@ -112,10 +112,12 @@ fn stage(stage: Stage) -> SessionStage {
 }
 
 fn encode(context: SessionContext) -> Session {
+    let may_enrol = context.enrols_anew();
     let SessionContext {
         session,
         user,
         second_factor_active,
+        second_factor_disabled,
         ..
     } = context;
     let at = |ms| Some(to_proto(from_ms(ms)));
@@ -132,6 +134,8 @@ fn encode(context: SessionContext) -> Session {
         email: user.email,
         locale: user.locale,
         second_factor_active,
+        may_enrol,
+        second_factor_disabled,
     }
 }
 

@@ -1,10 +1,11 @@
 //! Counts of wrong passwords. Every limit is kept by a conditional statement, so that it holds under
-//! any concurrency and over restarts. Keys are keyed hashes.
+//! any concurrency and over restarts. Keys are keyed hashes; where several are given, they are one
+//! under every key of the ring, current first.
 //!
 //! The statements are written out: both databases read them alike, and what decides is the WHERE.
 
 use sallyport_sql::StoreError;
-use sea_orm::{ConnectionTrait, QueryResult, Statement, Value};
+use sea_orm::{ConnectionTrait, DbBackend, QueryResult, Statement, Value};
 
 fn statement(
     connection: &impl ConnectionTrait,
@@ -39,24 +40,51 @@ fn number<T: sea_orm::TryGetable>(row: &QueryResult, column: &str) -> Result<T, 
     Ok(row.try_get("", column)?)
 }
 
+/// The ends of the address's windows that are open, and what was counted in each; under one key there
+/// is one.
+async fn open_windows(
+    connection: &impl ConnectionTrait,
+    address_keys: &[String],
+    window_ms: i64,
+    now_ms: i64,
+) -> Result<Vec<(i64, i64)>, StoreError> {
+    let mut windows = Vec::with_capacity(address_keys.len());
+    for key in address_keys {
+        let row = query(
+            connection,
+            "SELECT window_at, failures FROM guess_addresses WHERE address_key = $1",
+            [key.into()],
+        )
+        .await?;
+        let Some(row) = row else { continue };
+        let end = number::<i64>(&row, "window_at")? + window_ms;
+        if now_ms < end {
+            windows.push((end, i64::from(number::<i32>(&row, "failures")?)));
+        }
+    }
+    Ok(windows)
+}
+
 /// When the address may guess again; `None` where it may now.
 pub async fn address_waits_until(
     connection: &impl ConnectionTrait,
-    address_key: &str,
+    address_keys: &[String],
     limit: u32,
     window_ms: i64,
     now_ms: i64,
 ) -> Result<Option<i64>, StoreError> {
-    let row = query(
-        connection,
-        "SELECT window_at, failures FROM guess_addresses WHERE address_key = $1",
-        [address_key.into()],
-    )
-    .await?;
-    let Some(row) = row else { return Ok(None) };
-    let end = number::<i64>(&row, "window_at")? + window_ms;
-    let failures = number::<i32>(&row, "failures")?;
-    Ok((i64::from(failures) >= i64::from(limit) && now_ms < end).then_some(end))
+    let mut windows = open_windows(connection, address_keys, window_ms, now_ms).await?;
+    windows.sort_unstable();
+    let mut counted: i64 = windows.iter().map(|(_, failures)| failures).sum();
+    let mut until = None;
+    for (end, failures) in windows {
+        if counted < i64::from(limit) {
+            break;
+        }
+        counted -= failures;
+        until = Some(end);
+    }
+    Ok(until)
 }
 
 /// Counts a failure of the address in the present window.
@@ -84,14 +112,24 @@ pub async fn count_address(
     Ok(())
 }
 
-/// Counts one of the address in the present window, below the limit; false at the limit.
+/// Counts one of the address in the present window, below the limit; false at the limit. What is
+/// counted under the other keys is less to be had.
 pub async fn reserve_address(
     connection: &impl ConnectionTrait,
-    address_key: &str,
+    address_keys: &[String],
     limit: u32,
     window_ms: i64,
     now_ms: i64,
 ) -> Result<bool, StoreError> {
+    let Some((address_key, others)) = address_keys.split_first() else {
+        return Ok(false);
+    };
+    let elsewhere = open_windows(connection, others, window_ms, now_ms).await?;
+    let taken: i64 = elsewhere.iter().map(|(_, counted)| counted).sum();
+    let limit = i64::from(limit) - taken;
+    if limit <= 0 {
+        return Ok(false);
+    }
     let limit = i32::try_from(limit).unwrap_or(i32::MAX);
     let counted = execute(
         connection,
@@ -206,6 +244,87 @@ pub async fn reserve_subject(
     )
     .await?;
     row.map(|row| number(&row, "failures")).transpose()
+}
+
+/// Lets one transaction at a time move this subject's counts from key to key. Two processes that
+/// make with different keys of one ring, as during a rotation, would each pass over what the other is
+/// moving. On SQLite the transaction holds the whole database already.
+pub async fn hold_subject(
+    txn: &impl ConnectionTrait,
+    subject_keys: &[String],
+) -> Result<(), StoreError> {
+    // The same key for both, whichever makes.
+    let first = subject_keys.iter().min();
+    if let (Some(key), DbBackend::Postgres) = (first, txn.get_database_backend()) {
+        let hold = "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))";
+        execute(txn, hold, [key.into()]).await?;
+    }
+    Ok(())
+}
+
+/// Moves the count of all the subject's failures to another key. The transaction holds the subject.
+pub async fn rekey_subject(
+    txn: &impl ConnectionTrait,
+    from: &str,
+    to: &str,
+    now_ms: i64,
+) -> Result<(), StoreError> {
+    let moved = query(
+        txn,
+        "DELETE FROM guess_subjects WHERE subject_key = $1 RETURNING failures",
+        [from.into()],
+    )
+    .await?;
+    let Some(moved) = moved else { return Ok(()) };
+    execute(
+        txn,
+        "INSERT INTO guess_subjects (subject_key, failures, updated_at) VALUES ($1, $2, $3) \
+         ON CONFLICT (subject_key) DO UPDATE SET \
+         failures = guess_subjects.failures + excluded.failures, updated_at = excluded.updated_at",
+        [
+            to.into(),
+            number::<i32>(&moved, "failures")?.into(),
+            now_ms.into(),
+        ],
+    )
+    .await?;
+    Ok(())
+}
+
+/// Moves the count of a subject in one network, and its wait, to other keys of the two. The
+/// transaction holds the subject.
+pub async fn rekey_network(
+    txn: &impl ConnectionTrait,
+    (from_subject, from_network): (&str, &str),
+    (to_subject, to_network): (&str, &str),
+    now_ms: i64,
+) -> Result<(), StoreError> {
+    let moved = query(
+        txn,
+        "DELETE FROM guess_networks WHERE subject_key = $1 AND network_key = $2 \
+         RETURNING failures, open_at",
+        [from_subject.into(), from_network.into()],
+    )
+    .await?;
+    let Some(moved) = moved else { return Ok(()) };
+    execute(
+        txn,
+        "INSERT INTO guess_networks (subject_key, network_key, failures, open_at, updated_at) \
+         VALUES ($1, $2, $3, $4, $5) ON CONFLICT (subject_key, network_key) DO UPDATE SET \
+         failures = guess_networks.failures + excluded.failures, \
+         open_at = CASE WHEN guess_networks.open_at < excluded.open_at THEN excluded.open_at \
+                        ELSE guess_networks.open_at END, \
+         updated_at = excluded.updated_at",
+        [
+            to_subject.into(),
+            to_network.into(),
+            number::<i32>(&moved, "failures")?.into(),
+            number::<i64>(&moved, "open_at")?.into(),
+            now_ms.into(),
+        ],
+    )
+    .await?;
+    Ok(())
 }
 
 /// Takes one failure of the subject in one network back, and the wait that it set, where no later

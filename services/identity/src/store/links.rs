@@ -3,7 +3,7 @@
 
 use sallyport_sql::StoreError;
 use sea_orm::entity::prelude::*;
-use sea_orm::{Condition, PaginatorTrait};
+use sea_orm::{Condition, QueryOrder, QuerySelect};
 
 /// What a link is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, EnumIter, DeriveActiveEnum)]
@@ -15,6 +15,9 @@ pub enum Purpose {
     /// A forgotten password.
     #[sea_orm(string_value = "reset")]
     Reset,
+    /// A disabled second factor that is to be enrolled anew.
+    #[sea_orm(string_value = "enrolment")]
+    Enrolment,
 }
 
 /// One link.
@@ -24,7 +27,7 @@ pub struct Model {
     /// Row id.
     #[sea_orm(primary_key, auto_increment = false)]
     pub id: Uuid,
-    /// Whose password it sets.
+    /// Whose it is.
     pub user_id: Uuid,
     /// What it is for.
     pub purpose: Purpose,
@@ -151,18 +154,28 @@ pub async fn find_by_key(
         .await?)
 }
 
-/// Reset links of the user made after this instant.
-pub async fn count_resets(
+/// Where the user has had as many links of this purpose as he may since an instant: when the oldest
+/// of them was made.
+pub async fn full_since(
     txn: &impl ConnectionTrait,
     user_id: Uuid,
+    purpose: Purpose,
+    limit: u64,
     after_ms: i64,
-) -> Result<u64, StoreError> {
-    Ok(Entity::find()
+) -> Result<Option<i64>, StoreError> {
+    let made: Vec<i64> = Entity::find()
+        .select_only()
+        .column(Column::CreatedAt)
         .filter(Column::UserId.eq(user_id))
-        .filter(Column::Purpose.eq(Purpose::Reset))
+        .filter(Column::Purpose.eq(purpose))
         .filter(Column::CreatedAt.gt(after_ms))
-        .count(txn)
-        .await?)
+        .order_by_desc(Column::CreatedAt)
+        .limit(limit)
+        .into_tuple()
+        .all(txn)
+        .await?;
+    let full = made.len() as u64 >= limit;
+    Ok(if full { made.last().copied() } else { None })
 }
 
 /// Deletes links that ended before this instant.

@@ -1,5 +1,8 @@
 //! Sessions.
 
+use std::time::Duration;
+
+use sea_orm::Condition;
 use sea_orm::entity::prelude::*;
 
 /// How far a session has come.
@@ -44,6 +47,8 @@ pub struct Model {
     pub client_ip: String,
     /// The browser that made it.
     pub user_agent: String,
+    /// While it awaits its second factor: whether a mailed link lets it enrol a disabled one anew.
+    pub enrols_anew: bool,
     /// The live challenge at otp-api.
     pub challenge_id: Option<String>,
     /// What the challenge is for.
@@ -52,6 +57,25 @@ pub struct Model {
     pub challenge_number: Option<String>,
     /// When it ends.
     pub challenge_expires_at: Option<i64>,
+}
+
+impl Model {
+    /// Whether it has ended by `now`: its end has come, or nobody used it for as long as `idle`.
+    pub fn has_ended(&self, now: i64, idle: Duration) -> bool {
+        self.expires_at <= now || self.last_used_at <= last_use_too_old(now, idle)
+    }
+}
+
+/// The same of rows: those that have ended by `now`.
+pub fn ended(now: i64, idle: Duration) -> Condition {
+    Condition::any()
+        .add(Column::ExpiresAt.lte(now))
+        .add(Column::LastUsedAt.lte(last_use_too_old(now, idle)))
+}
+
+/// The newest last use with which a session has lain idle for too long.
+fn last_use_too_old(now: i64, idle: Duration) -> i64 {
+    now - idle.as_millis() as i64
 }
 
 impl std::fmt::Debug for Model {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use futures::{Stream, StreamExt};
 use sallyport_chassis::channel::Outgoing;
 use sallyport_chassis::listener::Listener;
-use sallyport_chassis::{Clock, Peer, Refusal, clock};
+use sallyport_chassis::{Clock, IdempotencyKey, Peer, Refusal, clock};
 use sallyport_proto::otp::v1 as proto;
 use sallyport_proto::otp::v1::challenge_service_server::{
     ChallengeService, ChallengeServiceServer,
@@ -42,6 +42,8 @@ struct Made {
     code: String,
     expires_at_ms: i64,
     resend_at_ms: i64,
+    /// The key of the last resend, which repeated makes no other message.
+    resent_as: String,
     sends_left: u32,
     tries_left: u32,
     used: bool,
@@ -113,6 +115,15 @@ impl FakeOtp {
 
     pub fn fail_next(&self, faults: &[Fault]) {
         self.inner().faults.extend(faults);
+    }
+
+    /// As if its store were restored from a copy that was made before any code was used.
+    pub fn forget_uses(&self) {
+        let mut inner = self.inner();
+        inner.answers.clear();
+        for made in inner.made.values_mut() {
+            made.used = false;
+        }
     }
 
     /// Cancelling has no effect from now on, as if the calls were lost.
@@ -287,9 +298,7 @@ impl ChallengeService for FakeOtp {
         let request = request.into_inner();
         let now_ms = self.clock.now_ms();
         let mut inner = self.inner();
-        if request.idempotency_key.is_empty() {
-            return Err(Refusal::field("idempotency_key", "idempotency.required").into());
-        }
+        IdempotencyKey::parse(request.idempotency_key.as_str())?;
         let body = request.encode_to_vec();
         if let Some((known, id)) = inner.by_key.get(&request.idempotency_key) {
             if *known != body {
@@ -307,6 +316,7 @@ impl ChallengeService for FakeOtp {
             code: code.clone(),
             expires_at_ms: now_ms + 600_000,
             resend_at_ms: now_ms + 60_000,
+            resent_as: String::new(),
             sends_left: 2,
             tries_left: inner.tries,
             used: false,
@@ -363,6 +373,11 @@ impl ChallengeService for FakeOtp {
         let now_ms = self.clock.now_ms();
         let mut inner = self.inner();
         let made = inner.find(&request.challenge_id, request.binding.as_ref())?;
+        if made.resent_as == request.idempotency_key {
+            return Ok(Response::new(proto::ResendChallengeResponse {
+                challenge: Some(described(&request.challenge_id, made)),
+            }));
+        }
         if now_ms < made.resend_at_ms {
             let wait = Duration::from_millis((made.resend_at_ms - now_ms) as u64);
             return Err(
@@ -376,6 +391,7 @@ impl ChallengeService for FakeOtp {
         }
         made.sends_left -= 1;
         made.resend_at_ms = now_ms + 60_000;
+        made.resent_as.clone_from(&request.idempotency_key);
         let sms = Sms {
             to: made.binding.number.clone(),
             code: made.code.clone(),

@@ -20,11 +20,18 @@ macro_rules! on_both_databases {
     };
 }
 
+mod at_once;
 mod attempts;
+mod bad_input;
 mod browsers;
+mod enrol_anew;
 mod enrolment;
 mod fake_log;
 mod fake_otp;
+mod notices;
+mod otp_refuses;
 mod recovery;
+mod restored;
+mod session;
 mod watching;
 mod world;

@@ -2,6 +2,7 @@
 
 use sallyport_proto::identity::v1::SessionStage;
 use sallyport_proto::otp::v1::Notice;
+use sea_orm::{ConnectionTrait, DbBackend, Statement};
 use tokio::task::JoinSet;
 
 use crate::world::{NUMBER, WRONG, World, refusal, refused};
@@ -13,6 +14,8 @@ on_both_databases!(
     the_lock_does_not_keep_recovery_codes_out,
     a_recovery_code_is_a_fresh_second_factor,
     new_codes_end_the_old,
+    codes_of_an_older_lookup_key_still_work,
+    no_recovery_code_lies_in_the_store,
 );
 
 /// A code of the right form that is nobody's: another user's.
@@ -169,5 +172,112 @@ async fn new_codes_end_the_old(world: World) {
         .unwrap()
         .recovery_codes_left;
     assert_eq!(left, 10);
+    world.end().await;
+}
+
+async fn codes_of_an_older_lookup_key_still_work(mut world: World) {
+    let (user, _, codes) = world.enrolled("ada").await;
+    let ring = world.folder.path().join("keys/lookup.keys");
+    let old = std::fs::read_to_string(&ring).unwrap();
+    let new = format!("k2 {}\n{old}", "A".repeat(43));
+    std::fs::write(&ring, new).unwrap();
+    world.restart().await;
+    let mut session = world.awaiting(&user).await;
+    assert_eq!(session.recover(&codes[0]).await.unwrap(), 9);
+    let again = refused(session.recover(&codes[0]).await);
+    assert_eq!(again, "recovery_code.wrong", "used under any key");
+
+    // A new set is the new key's, and ends that of the old one.
+    let new = session.remake_codes().await.unwrap();
+    let of_the_new_key = "recovery_codes WHERE used_at IS NULL AND lookup LIKE 'k2.%'";
+    assert_eq!(world.rows(of_the_new_key).await, 10);
+    let ended = refused(session.recover(&codes[1]).await);
+    assert_eq!(ended, "recovery_code.wrong");
+    assert_eq!(session.recover(&new[0]).await.unwrap(), 9);
+    world.end().await;
+}
+
+/// Case and what separates groups do not matter in a code, so they are left out of what is searched.
+fn plain(text: &str) -> String {
+    let text = text.to_lowercase();
+    text.replace(|c: char| c == '-' || c.is_whitespace(), "")
+}
+
+/// Keeps what is put into the outbox also when it has left.
+async fn keep_the_outbox(world: &World) {
+    let statements: &[&str] = match world.database.backend() {
+        DbBackend::Postgres => &[
+            "CREATE TABLE kept (payload BYTEA)",
+            "CREATE FUNCTION keep() RETURNS trigger LANGUAGE plpgsql AS \
+             $$ BEGIN INSERT INTO kept VALUES (NEW.payload); RETURN NULL; END $$",
+            "CREATE TRIGGER keep AFTER INSERT ON outbox FOR EACH ROW EXECUTE FUNCTION keep()",
+        ],
+        _ => &[
+            "CREATE TABLE kept (payload BLOB)",
+            "CREATE TRIGGER keep AFTER INSERT ON outbox \
+             BEGIN INSERT INTO kept VALUES (NEW.payload); END",
+        ],
+    };
+    for statement in statements {
+        let connection = world.database.connection();
+        connection.execute_unprepared(statement).await.unwrap();
+    }
+}
+
+/// Every value of every column of every table, in plain spelling.
+async fn everything_stored(world: &World) -> Vec<String> {
+    let backend = world.database.backend();
+    let connection = world.database.connection();
+    // Columns are read as the hexadecimal form of their bytes, or of those of their text.
+    let columns = match backend {
+        DbBackend::Postgres => {
+            "SELECT table_name::text AS name, CASE data_type \
+             WHEN 'bytea' THEN format('encode(%I, ''hex'')', column_name) \
+             ELSE format('encode(convert_to(%I::text, ''UTF8''), ''hex'')', column_name) \
+             END AS bytes FROM information_schema.columns WHERE table_schema = current_schema()"
+        }
+        _ => {
+            "SELECT m.name AS name, 'hex(\"' || p.name || '\")' AS bytes \
+             FROM sqlite_master m JOIN pragma_table_info(m.name) p WHERE m.type = 'table'"
+        }
+    };
+    let columns = Statement::from_string(backend, columns);
+    let mut values = Vec::new();
+    for column in connection.query_all_raw(columns).await.unwrap() {
+        let table: String = column.try_get("", "name").unwrap();
+        let bytes: String = column.try_get("", "bytes").unwrap();
+        let rows = format!("SELECT {bytes} AS value FROM \"{table}\"");
+        let rows = Statement::from_string(backend, rows);
+        for row in connection.query_all_raw(rows).await.unwrap() {
+            let value: Option<String> = row.try_get("", "value").unwrap();
+            let bytes = hex::decode(value.unwrap_or_default()).unwrap();
+            values.push(plain(&String::from_utf8_lossy(&bytes)));
+        }
+    }
+    values
+}
+
+async fn no_recovery_code_lies_in_the_store(world: World) {
+    let user = world.user("ada").await;
+    keep_the_outbox(&world).await;
+    let mut session = world.sign_in(&user).await;
+    let mut codes = session.enrol(&world.otp, NUMBER).await;
+    session.recover(&codes[0]).await.unwrap();
+    codes.extend(session.remake_codes().await.unwrap());
+    assert_eq!(codes.len(), 20);
+
+    let stored = everything_stored(&world).await;
+    let holds = |text: &str| stored.iter().any(|value| value.contains(&plain(text)));
+    // What does lie there is found: in columns of text, and in what was put into the outbox.
+    for text in [user.email.as_str(), NUMBER, "recovery_codes_remade"] {
+        assert!(holds(text), "{text}");
+    }
+    for code in &codes {
+        assert!(!holds(code));
+    }
+    // Ten of the new set and the used one of the old, as keyed hashes.
+    let keyed = "recovery_codes WHERE lookup LIKE 'k1.%'";
+    assert_eq!(world.rows(keyed).await, 11);
+    assert_eq!(world.rows("recovery_codes").await, 11);
     world.end().await;
 }

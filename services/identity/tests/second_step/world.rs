@@ -10,20 +10,21 @@ use sallyport_chassis::channel::{Dialler, Outgoing};
 use sallyport_chassis::listener::Listener;
 use sallyport_chassis::{Peer, Refusal, SecretUrl};
 use sallyport_proto::identity::v1 as proto;
-use sallyport_proto::identity::v1::code_service_client::CodeServiceClient;
+use sallyport_proto::identity::v1::mail_inbox_service_client::MailInboxServiceClient;
 use sallyport_proto::identity::v1::password_service_client::PasswordServiceClient;
 use sallyport_proto::identity::v1::projection_service_client::ProjectionServiceClient;
 use sallyport_proto::identity::v1::sign_in_service_client::SignInServiceClient;
-use sallyport_proto::identity::v1::two_factor_service_client::TwoFactorServiceClient;
 use sallyport_sql::{Database, DatabaseConfig};
 use sallyport_testkit::{ManualClock, TestDatabase};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-use tonic::{Request, Status};
+use tonic::Status;
 use uuid::Uuid;
 
 use crate::fake_log::FakeLog;
 use crate::fake_otp::FakeOtp;
+use crate::session::Answer;
+pub use crate::session::Session;
 
 /// Long enough to stand alone (15 code points).
 pub const PASSWORD: &str = "sixteen brown foxes jump";
@@ -41,12 +42,13 @@ pub struct World {
     pub clock: ManualClock,
     pub otp: FakeOtp,
     pub log: FakeLog,
+    config: Config,
     dialler: Dialler,
     pub database: Database,
     stop: CancellationToken,
     running: JoinHandle<anyhow::Result<()>>,
-    _folder: tempfile::TempDir,
-    _postgres: Option<TestDatabase>,
+    pub folder: Arc<tempfile::TempDir>,
+    _postgres: Option<Arc<TestDatabase>>,
 }
 
 impl World {
@@ -70,29 +72,47 @@ impl World {
         let clock = ManualClock::new("2026-03-02T09:00:00Z".parse().unwrap());
         let otp = FakeOtp::new(clock.clone());
         let log = FakeLog::default();
-        let (dialler, listener) = Listener::memory();
-        let wiring = Wiring {
-            listener,
-            clock: Arc::new(clock.clone()),
-            otp: otp.serve(),
-            account_admin: log.serve(),
-        };
         let database = Database::connect(&config.database, "identity")
             .await
             .unwrap();
-        let stop = CancellationToken::new();
-        let running = tokio::spawn(run(config, wiring, stop.clone()));
+        let (dialler, stop, running) = serve(&config, &clock, &otp, &log);
         Self {
             clock,
             otp,
             log,
+            config,
             dialler,
             database,
             stop,
             running,
-            _folder: folder,
-            _postgres: postgres,
+            folder: Arc::new(folder),
+            _postgres: postgres.map(Arc::new),
         }
+    }
+
+    /// Another process of the service, over the same store, keys and otp-api.
+    pub fn beside(&self) -> Self {
+        let (dialler, stop, running) = serve(&self.config, &self.clock, &self.otp, &self.log);
+        Self {
+            clock: self.clock.clone(),
+            otp: self.otp.clone(),
+            log: self.log.clone(),
+            config: self.config.clone(),
+            dialler,
+            database: self.database.clone(),
+            stop,
+            running,
+            folder: self.folder.clone(),
+            _postgres: self._postgres.clone(),
+        }
+    }
+
+    /// Ends the service in order and starts it anew over the same store; its keys are read then.
+    pub async fn restart(&mut self) {
+        self.stop.cancel();
+        (&mut self.running).await.unwrap().unwrap();
+        (self.dialler, self.stop, self.running) =
+            serve(&self.config, &self.clock, &self.otp, &self.log);
     }
 
     /// Ends the service; it must end in order.
@@ -150,6 +170,46 @@ impl World {
             }
             tokio::task::yield_now().await;
         }
+    }
+
+    /// Waits until there are so many mails of this subject to the user, and returns the newest.
+    pub async fn mail(&self, user: &User, subject: &str, count: usize) -> proto::Mail {
+        let mut inbox = MailInboxServiceClient::new(self.gateway());
+        let mut mails: Vec<proto::Mail> = Vec::new();
+        let found = |mails: &[proto::Mail]| mails.iter().filter(|m| m.subject == subject).count();
+        while found(&mails) < count {
+            let request = proto::ListMailsRequest {
+                to: user.email.clone(),
+                wait_seconds: 8,
+                after: u32::try_from(mails.len()).unwrap(),
+            };
+            let more = inbox.list_mails(request).await.unwrap().into_inner().mails;
+            assert!(!more.is_empty(), "{count} mails “{subject}” arrive");
+            mails.extend(more);
+        }
+        mails.retain(|mail| mail.subject == subject);
+        mails.pop().unwrap()
+    }
+
+    /// The token of the newest link to enrol anew, which is the n-th.
+    pub async fn enrolment_link(&self, user: &User, nth: usize) -> String {
+        link_of(&self.mail(user, "Set up your codes again", nth).await)
+    }
+
+    /// Sets another password by a mailed link, as somebody does who has the mailbox alone.
+    pub async fn reset_password(&self, user: &User, new: &str) {
+        self.reset_password_for_the(1, user, new).await;
+    }
+
+    /// The same for the n-th time.
+    pub async fn reset_password_for_the(&self, nth: usize, user: &User, new: &str) {
+        let mut passwords = PasswordServiceClient::new(self.gateway());
+        let request = proto::RequestPasswordResetRequest {
+            email: user.email.clone(),
+        };
+        passwords.request_password_reset(request).await.unwrap();
+        let link = link_of(&self.mail(user, "Set a new password", nth).await);
+        self.set_password_by_link(&link, new).await.unwrap();
     }
 
     pub async fn user(&self, name: &str) -> User {
@@ -213,6 +273,17 @@ impl World {
             .unwrap();
     }
 
+    /// Tries to set a password with a link.
+    pub async fn set_password_by_link(&self, link_token: &str, new: &str) -> Answer<()> {
+        PasswordServiceClient::new(self.gateway())
+            .set_password_by_link(proto::SetPasswordByLinkRequest {
+                link_token: link_token.into(),
+                password: new.into(),
+            })
+            .await?;
+        Ok(())
+    }
+
     pub async fn sign_in(&self, user: &User) -> Session {
         self.sign_in_with(user, PASSWORD, "").await
     }
@@ -231,6 +302,14 @@ impl World {
             stage: answer.stage(),
             token: answer.session_token,
             channel: self.gateway(),
+        }
+    }
+
+    /// A session as this process meets it.
+    pub fn here(&self, session: &Session) -> Session {
+        Session {
+            channel: self.gateway(),
+            ..session.clone()
         }
     }
 
@@ -259,6 +338,24 @@ impl World {
     }
 }
 
+fn serve(
+    config: &Config,
+    clock: &ManualClock,
+    otp: &FakeOtp,
+    log: &FakeLog,
+) -> (Dialler, CancellationToken, JoinHandle<anyhow::Result<()>>) {
+    let (dialler, listener) = Listener::memory();
+    let wiring = Wiring {
+        listener,
+        clock: Arc::new(clock.clone()),
+        otp: otp.serve(),
+        account_admin: log.serve(),
+    };
+    let stop = CancellationToken::new();
+    let running = tokio::spawn(run(config.clone(), wiring, stop.clone()));
+    (dialler, stop, running)
+}
+
 pub struct User {
     pub id: Uuid,
     pub email: String,
@@ -268,247 +365,6 @@ pub struct User {
 /// A new idempotency key.
 pub fn new_key() -> String {
     Uuid::now_v7().to_string()
-}
-
-#[derive(Clone)]
-pub struct Session {
-    pub stage: proto::SessionStage,
-    pub token: String,
-    channel: Outgoing,
-}
-
-type Answer<T> = Result<T, Status>;
-
-impl Session {
-    fn request<T>(&self, message: T) -> Request<T> {
-        let mut request = Request::new(message);
-        let value = format!("Bearer {}", self.token).parse().unwrap();
-        request.metadata_mut().insert("authorization", value);
-        request
-            .metadata_mut()
-            .insert("x-client-ip", "203.0.113.9".parse().unwrap());
-        request
-    }
-
-    fn codes(&self) -> CodeServiceClient<Outgoing> {
-        CodeServiceClient::new(self.channel.clone())
-    }
-
-    fn two_factor(&self) -> TwoFactorServiceClient<Outgoing> {
-        TwoFactorServiceClient::new(self.channel.clone())
-    }
-
-    fn sign_in_service(&self) -> SignInServiceClient<Outgoing> {
-        SignInServiceClient::new(self.channel.clone())
-    }
-
-    pub async fn send_sign_in(&self, key: &str) -> Answer<proto::Challenge> {
-        let message = proto::SendSignInCodeRequest {
-            idempotency_key: key.into(),
-        };
-        let answer = self
-            .codes()
-            .send_sign_in_code(self.request(message))
-            .await?;
-        Ok(answer.into_inner().challenge.unwrap())
-    }
-
-    pub async fn send_step_up(&self) -> Answer<proto::Challenge> {
-        let message = proto::SendStepUpCodeRequest {
-            idempotency_key: new_key(),
-        };
-        let answer = self
-            .codes()
-            .send_step_up_code(self.request(message))
-            .await?;
-        Ok(answer.into_inner().challenge.unwrap())
-    }
-
-    /// Sends a step-up code and gives it.
-    pub async fn step_up(&mut self, world: &World, number: &str) {
-        self.send_step_up().await.unwrap();
-        self.give(&world.otp.newest_code(number)).await.unwrap();
-    }
-
-    /// Gives a code without keeping the new token.
-    pub async fn verify(&self, code: &str) -> Answer<proto::VerifyCodeResponse> {
-        let message = proto::VerifyCodeRequest {
-            code: code.into(),
-            remember_browser: false,
-        };
-        let answer = self.codes().verify_code(self.request(message)).await?;
-        Ok(answer.into_inner())
-    }
-
-    /// Gives a code and goes on with the new token.
-    pub async fn give(&mut self, code: &str) -> Answer<proto::VerifyCodeResponse> {
-        let answer = self.verify(code).await?;
-        self.token.clone_from(&answer.session_token);
-        Ok(answer)
-    }
-
-    /// Gives a code and has the browser remembered; its token.
-    pub async fn give_and_remember(&mut self, code: &str) -> String {
-        let message = proto::VerifyCodeRequest {
-            code: code.into(),
-            remember_browser: true,
-        };
-        let answer = self
-            .codes()
-            .verify_code(self.request(message))
-            .await
-            .unwrap()
-            .into_inner();
-        self.token = answer.session_token;
-        answer.browser_token
-    }
-
-    pub async fn resend(&self) -> Answer<proto::Challenge> {
-        let message = proto::ResendCodeRequest {
-            idempotency_key: new_key(),
-        };
-        let answer = self.codes().resend_code(self.request(message)).await?;
-        Ok(answer.into_inner().challenge.unwrap())
-    }
-
-    pub async fn cancel(&self) -> Answer<()> {
-        let message = proto::CancelChallengeRequest {};
-        self.codes().cancel_challenge(self.request(message)).await?;
-        Ok(())
-    }
-
-    pub async fn challenge(&self) -> Answer<proto::Challenge> {
-        let message = proto::GetChallengeRequest {};
-        let answer = self.codes().get_challenge(self.request(message)).await?;
-        Ok(answer.into_inner().challenge.unwrap())
-    }
-
-    pub async fn watch(&self) -> Answer<tonic::Streaming<proto::WatchChallengeResponse>> {
-        let message = proto::WatchChallengeRequest {};
-        Ok(self
-            .codes()
-            .watch_challenge(self.request(message))
-            .await?
-            .into_inner())
-    }
-
-    pub async fn recover(&mut self, code: &str) -> Answer<u32> {
-        let message = proto::UseRecoveryCodeRequest {
-            recovery_code: code.into(),
-        };
-        let answer = self
-            .codes()
-            .use_recovery_code(self.request(message))
-            .await?
-            .into_inner();
-        self.token = answer.session_token;
-        Ok(answer.recovery_codes_left)
-    }
-
-    pub async fn two_factor_state(&self) -> Answer<proto::GetTwoFactorResponse> {
-        let message = proto::GetTwoFactorRequest {};
-        Ok(self
-            .two_factor()
-            .get_two_factor(self.request(message))
-            .await?
-            .into_inner())
-    }
-
-    pub async fn enable(&self, number: &str, key: &str) -> Answer<proto::EnableTwoFactorResponse> {
-        let message = proto::EnableTwoFactorRequest {
-            number: number.into(),
-            idempotency_key: key.into(),
-        };
-        Ok(self
-            .two_factor()
-            .enable_two_factor(self.request(message))
-            .await?
-            .into_inner())
-    }
-
-    /// Ticks the box and gives the code; the recovery codes.
-    pub async fn enrol(&mut self, otp: &FakeOtp, number: &str) -> Vec<String> {
-        let answer = self.enable(number, &new_key()).await.unwrap();
-        assert!(!answer.active && answer.challenge.is_some());
-        let answer = self.give(&otp.newest_code(number)).await.unwrap();
-        assert_eq!(answer.purpose(), proto::Purpose::Enrolment);
-        answer.recovery_codes
-    }
-
-    pub async fn change_number(&self, number: &str) -> Answer<proto::Challenge> {
-        let message = proto::ChangeNumberRequest {
-            number: number.into(),
-            idempotency_key: new_key(),
-        };
-        let answer = self
-            .two_factor()
-            .change_number(self.request(message))
-            .await?;
-        Ok(answer.into_inner().challenge.unwrap())
-    }
-
-    pub async fn disable(&mut self) -> Answer<()> {
-        let message = proto::DisableTwoFactorRequest {};
-        let answer = self
-            .two_factor()
-            .disable_two_factor(self.request(message))
-            .await?;
-        self.token = answer.into_inner().session_token;
-        Ok(())
-    }
-
-    pub async fn remake_codes(&self) -> Answer<Vec<String>> {
-        let message = proto::RemakeRecoveryCodesRequest {};
-        let answer = self
-            .two_factor()
-            .remake_recovery_codes(self.request(message))
-            .await?;
-        Ok(answer.into_inner().recovery_codes)
-    }
-
-    pub async fn confirm_password(&mut self) {
-        let message = proto::ConfirmPasswordRequest {
-            password: PASSWORD.into(),
-        };
-        let answer = PasswordServiceClient::new(self.channel.clone())
-            .confirm_password(self.request(message))
-            .await
-            .unwrap();
-        self.token = answer.into_inner().session_token;
-    }
-
-    pub async fn change_password(&mut self, new: &str) {
-        self.change_password_from(PASSWORD, new).await;
-    }
-
-    pub async fn change_password_from(&mut self, current: &str, new: &str) {
-        let message = proto::ChangePasswordRequest {
-            current_password: current.into(),
-            new_password: new.into(),
-        };
-        let answer = PasswordServiceClient::new(self.channel.clone())
-            .change_password(self.request(message))
-            .await
-            .unwrap();
-        self.token = answer.into_inner().session_token;
-    }
-
-    pub async fn who(&self) -> Answer<proto::Session> {
-        let message = proto::GetSessionRequest {};
-        let answer = self
-            .sign_in_service()
-            .get_session(self.request(message))
-            .await?;
-        Ok(answer.into_inner().session.unwrap())
-    }
-
-    pub async fn sign_out(&self) {
-        let message = proto::SignOutRequest {};
-        self.sign_in_service()
-            .sign_out(self.request(message))
-            .await
-            .unwrap();
-    }
 }
 
 /// The stable reason of a refusal; the bare message of a failure.
@@ -531,4 +387,11 @@ pub fn refusal<T>(answer: Answer<T>) -> Refusal {
         Ok(_) => panic!("the call was not refused"),
         Err(status) => Refusal::from_status(&status).expect("a refusal, no failure"),
     }
+}
+
+/// The token of the link in a mail.
+fn link_of(mail: &proto::Mail) -> String {
+    let mut words = mail.text.split_whitespace();
+    let link = words.find_map(|word| word.split_once("/link/"));
+    link.expect("a link").1.to_owned()
 }

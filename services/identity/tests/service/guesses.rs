@@ -7,11 +7,11 @@ use identity::store::browsers;
 use sallyport_chassis::Clock;
 use sallyport_chassis::keyring::{new_token, token_hash};
 use tokio::task::JoinSet;
-use tonic::Code;
+use tonic::{Code, Status};
 use uuid::Uuid;
 
 use crate::on_both_databases;
-use crate::world::{ADDRESS, OTHER_PASSWORD, PASSWORD, User, World, link_of, reason, refusal};
+use crate::world::{ADDRESS, OTHER_PASSWORD, PASSWORD, User, World, newest_link, reason, refusal};
 
 on_both_databases!(
     from_the_fifth_failure_the_network_waits_ever_longer,
@@ -27,18 +27,18 @@ on_both_databases!(
 );
 
 /// An address in a network of its own.
-fn elsewhere(n: u32) -> String {
+pub fn elsewhere(n: u32) -> String {
     format!("198.{}.{}.9", 18 + n / 256, n % 256)
 }
 
-async fn waits(world: &World, email: &str, address: &str) -> u64 {
+pub async fn waits(world: &World, email: &str, address: &str) -> u64 {
     let refusal = refusal(&world.guess(email, address).await);
     assert_eq!(refusal.reason, "sign_in.delayed");
     assert_eq!(refusal.code, Code::ResourceExhausted);
     refusal.retry_after.unwrap().as_secs()
 }
 
-async fn fails(world: &World, email: &str, address: &str) {
+pub async fn fails(world: &World, email: &str, address: &str) {
     assert_eq!(
         reason::<()>(Err(world.guess(email, address).await)),
         "sign_in.failed"
@@ -170,7 +170,7 @@ async fn at_a_hundred_in_all_only_a_reset_link_or_a_remembered_browser_gets_in(w
     );
     world.request_reset(&user.email).await.unwrap();
     let mails = world.mails(&user.email, 4).await;
-    let link = link_of(mails.last().unwrap());
+    let link = newest_link(&mails);
     world.set_by_link(&link, OTHER_PASSWORD).await.unwrap();
     world
         .try_sign_in(&user.email, OTHER_PASSWORD, &elsewhere(200), "")
@@ -193,7 +193,7 @@ async fn a_reset_opens_confirmations_again(world: World) {
     let closed = refusal(&session.confirm(PASSWORD).await.unwrap_err());
     assert_eq!(closed.get("way_in"), Some("password_reset"));
     world.request_reset(&user.email).await.unwrap();
-    let link = link_of(world.mails(&user.email, 3).await.last().unwrap());
+    let link = newest_link(&world.mails(&user.email, 3).await);
     world.set_by_link(&link, OTHER_PASSWORD).await.unwrap();
     let opened = world
         .try_sign_in(&user.email, OTHER_PASSWORD, ADDRESS, "")
@@ -224,14 +224,8 @@ async fn remember(world: &World, user: &User) -> String {
     token.expose().to_owned()
 }
 
-async fn guesses_at_the_same_instant_do_not_exceed_the_budget(world: World) {
-    let user = world.user("ada").await;
-    let world = Arc::new(world);
-    let mut guesses = JoinSet::new();
-    for n in 0..60 {
-        let (world, email) = (world.clone(), user.email.clone());
-        guesses.spawn(async move { world.guess(&email, &format!("192.0.2.{}", n % 4)).await });
-    }
+/// How many guesses were judged; the others had to wait, or the store was too busy to take them.
+pub async fn judged(mut guesses: JoinSet<Status>) -> usize {
     let mut judged = 0;
     while let Some(status) = guesses.join_next().await {
         let status = status.unwrap();
@@ -244,7 +238,18 @@ async fn guesses_at_the_same_instant_do_not_exceed_the_budget(world: World) {
             other => panic!("{other}"),
         }
     }
-    assert_eq!(judged, 5);
+    judged
+}
+
+async fn guesses_at_the_same_instant_do_not_exceed_the_budget(world: World) {
+    let user = world.user("ada").await;
+    let world = Arc::new(world);
+    let mut guesses = JoinSet::new();
+    for n in 0..60 {
+        let (world, email) = (world.clone(), user.email.clone());
+        guesses.spawn(async move { world.guess(&email, &format!("192.0.2.{}", n % 4)).await });
+    }
+    assert_eq!(judged(guesses).await, 5);
     let counted: i32 = world.value("SELECT failures FROM guess_networks").await;
     assert_eq!(counted, 5);
 }

@@ -2,11 +2,15 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that meets an error ends")]
 
+mod bad_input;
 mod guesses;
 mod in_flight;
 mod links;
 mod log;
+mod lookup_keys;
+mod meters;
 mod passwords;
+mod peppers;
 mod projection;
 mod sessions;
 mod sign_in;

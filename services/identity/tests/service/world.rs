@@ -36,8 +36,8 @@ pub struct World {
     dialler: Dialler,
     stop: CancellationToken,
     running: JoinHandle<anyhow::Result<()>>,
-    pub folder: tempfile::TempDir,
-    _postgres: Option<TestDatabase>,
+    pub folder: Arc<tempfile::TempDir>,
+    _postgres: Option<Arc<TestDatabase>>,
 }
 
 #[derive(Clone)]
@@ -85,8 +85,24 @@ impl World {
             dialler,
             stop,
             running,
-            folder,
-            _postgres: postgres,
+            folder: Arc::new(folder),
+            _postgres: postgres.map(Arc::new),
+        }
+    }
+
+    /// Another process of the service, over the same store; its keys are read now.
+    pub fn beside(&self) -> Self {
+        let (dialler, stop, running) = serve(&self.config, &self.clock, &self.log);
+        Self {
+            clock: self.clock.clone(),
+            log: self.log.clone(),
+            database: self.database.clone(),
+            config: self.config.clone(),
+            dialler,
+            stop,
+            running,
+            folder: self.folder.clone(),
+            _postgres: self._postgres.clone(),
         }
     }
 
@@ -434,4 +450,16 @@ pub fn link_of(mail: &proto::Mail) -> String {
         .find_map(|word| word.split_once("/link/"))
         .expect("a link");
     link.1.to_owned()
+}
+
+/// The same of the newest mail with one: a batch of mails leaves in any order, so that a notice of
+/// what came before may stand behind it.
+pub fn newest_link(mails: &[proto::Mail]) -> String {
+    links_in(mails).pop().expect("a mail with a link")
+}
+
+/// The tokens of all links in mails.
+pub fn links_in(mails: &[proto::Mail]) -> Vec<String> {
+    let with_link = mails.iter().filter(|mail| mail.text.contains("/link/"));
+    with_link.map(link_of).collect()
 }

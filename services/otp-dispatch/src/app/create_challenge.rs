@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use sallyport_chassis::IdempotencyKey;
 use sallyport_chassis::keyring::random_id;
 use sallyport_phone::PhoneNumber;
 
@@ -20,7 +21,7 @@ pub struct CreateChallenge {
     /// What the code will be bound to.
     pub bound_to: BoundTo,
     /// The caller's key.
-    pub idempotency_key: String,
+    pub idempotency_key: IdempotencyKey,
     /// BCP 47.
     pub locale: String,
     /// The user's organisation.
@@ -55,7 +56,7 @@ impl Otp {
             idempotency: challenge_idempotency(
                 &self.keys.lookup,
                 "create",
-                &request.idempotency_key,
+                request.idempotency_key.as_str(),
                 bound_to,
                 &[
                     request.locale.as_bytes(),

@@ -55,9 +55,6 @@ pub enum OtpError {
     /// The number breaks rules 1 to 5.
     #[error(transparent)]
     Number(#[from] PhoneError),
-    /// No idempotency key.
-    #[error("an idempotency key is required")]
-    IdempotencyRequired,
     /// The key came before, with another body.
     #[error("the idempotency key was used for something else")]
     IdempotencyConflict,

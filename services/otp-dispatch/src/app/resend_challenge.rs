@@ -1,5 +1,7 @@
 //! Sending a challenge's code again: the same code and reference under a new message.
 
+use sallyport_chassis::IdempotencyKey;
+
 use super::binding::{BoundTo, Counting, challenge_idempotency, counted};
 use super::create_challenge::refused;
 use super::{Otp, OtpError, seconds_ms, until};
@@ -13,7 +15,7 @@ pub struct ResendChallenge {
     /// What it is bound to.
     pub bound_to: BoundTo,
     /// The caller's key.
-    pub idempotency_key: String,
+    pub idempotency_key: IdempotencyKey,
     /// BCP 47.
     pub locale: String,
     /// How the send is counted.
@@ -42,7 +44,7 @@ impl Otp {
             idempotency: challenge_idempotency(
                 &self.keys.lookup,
                 "resend",
-                &request.idempotency_key,
+                request.idempotency_key.as_str(),
                 bound_to,
                 &[
                     challenge_id.as_bytes(),

@@ -1,5 +1,6 @@
 //! Security notices (rule 40). They stand outside the caps.
 
+use sallyport_chassis::IdempotencyKey;
 use sallyport_phone::PhoneNumber;
 
 use super::binding::idempotency;
@@ -13,7 +14,7 @@ use crate::ports::Accepted;
 #[derive(Debug)]
 pub struct SendNotice {
     /// The caller's key.
-    pub idempotency_key: String,
+    pub idempotency_key: IdempotencyKey,
     /// Which.
     pub notice: Notice,
     /// To whom.
@@ -32,7 +33,7 @@ impl Otp {
             &self.keys.lookup,
             // Notices come from identity's outbox, whose keys are its own.
             ["notice", ""],
-            &request.idempotency_key,
+            request.idempotency_key.as_str(),
             &[
                 request.notice.name().as_bytes(),
                 number,

@@ -7,7 +7,7 @@ use crate::app::OtpError;
 use crate::app::binding::BoundTo;
 use crate::domain::challenge::Purpose;
 
-/// The longest id or key that a caller may give, in characters of one byte.
+/// The longest id that a caller may give, in characters of one byte.
 const LONGEST: usize = 200;
 
 /// A required text of printable ASCII.
@@ -19,14 +19,6 @@ pub(super) fn required(field: &'static str, text: String) -> Result<String, OtpE
         _ => "field.too_long",
     };
     Err(OtpError::Field { field, reason })
-}
-
-/// A caller's idempotency key.
-pub(super) fn idempotency_key(key: String) -> Result<String, OtpError> {
-    if key.is_empty() {
-        return Err(OtpError::IdempotencyRequired);
-    }
-    required("idempotency_key", key)
 }
 
 /// A text that may be empty.

@@ -4,12 +4,13 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use futures::{Stream, StreamExt};
+use sallyport_chassis::IdempotencyKey;
 use sallyport_chassis::clock::{from_ms, to_proto};
 use sallyport_proto::otp::v1 as pb;
 use sallyport_proto::otp::v1::challenge_service_server::ChallengeService;
 use tonic::{Request, Response, Status};
 
-use super::binding::{bound_to, idempotency_key, optional, required};
+use super::binding::{bound_to, optional, required};
 use crate::app::Otp;
 use crate::app::create_challenge::{CreateChallenge, counting};
 use crate::app::resend_challenge::ResendChallenge;
@@ -34,7 +35,7 @@ impl ChallengeService for Challenges {
             .0
             .create_challenge(CreateChallenge {
                 bound_to: bound_to(request.binding)?,
-                idempotency_key: idempotency_key(request.idempotency_key)?,
+                idempotency_key: IdempotencyKey::parse(request.idempotency_key)?,
                 locale: optional("locale", request.locale)?,
                 organisation_id: optional("organisation_id", request.organisation_id)?,
                 counting: counting(request.trusted, &request.client_ip)?,
@@ -83,7 +84,7 @@ impl ChallengeService for Challenges {
             .resend_challenge(ResendChallenge {
                 challenge_id: required("challenge_id", request.challenge_id)?,
                 bound_to: bound_to(request.binding)?,
-                idempotency_key: idempotency_key(request.idempotency_key)?,
+                idempotency_key: IdempotencyKey::parse(request.idempotency_key)?,
                 locale: optional("locale", request.locale)?,
                 counting: counting(request.trusted, &request.client_ip)?,
             })

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
+use sallyport_chassis::IdempotencyKey;
 use sallyport_phone::PhoneNumber;
 use sallyport_proto::otp::v1 as pb;
 use sallyport_proto::otp::v1::notice_service_server::NoticeService;
 use tonic::{Request, Response, Status};
 
-use super::binding::{idempotency_key, optional};
+use super::binding::optional;
 use crate::app::send_notice::SendNotice;
 use crate::app::{Otp, OtpError};
 use crate::domain::template::Notice;
@@ -28,7 +29,7 @@ impl NoticeService for Notices {
         let message_id = self
             .0
             .send_notice(SendNotice {
-                idempotency_key: idempotency_key(request.idempotency_key)?,
+                idempotency_key: IdempotencyKey::parse(request.idempotency_key)?,
                 notice,
                 number: PhoneNumber::parse_e164(&request.number).map_err(OtpError::from)?,
                 locale: optional("locale", request.locale)?,
@@ -49,5 +50,7 @@ fn notice(notice: i32) -> Option<Notice> {
         pb::Notice::FactorLocked => Some(Notice::FactorLocked),
         pb::Notice::BrowserRemembered => Some(Notice::BrowserRemembered),
         pb::Notice::FactorReset => Some(Notice::FactorReset),
+        pb::Notice::FactorDisabled => Some(Notice::FactorDisabled),
+        pb::Notice::EnrolmentLink => Some(Notice::EnrolmentLink),
     }
 }

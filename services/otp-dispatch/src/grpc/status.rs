@@ -15,9 +15,6 @@ impl From<OtpError> for Status {
         match error {
             OtpError::Field { field, reason } => Refusal::field(field, reason).into(),
             OtpError::Number(error) => number(&error).into(),
-            OtpError::IdempotencyRequired => {
-                Refusal::field("idempotency_key", "idempotency.required").into()
-            }
             OtpError::IdempotencyConflict => {
                 Refusal::new(Code::AlreadyExists, "idempotency.conflict").into()
             }

@@ -179,11 +179,19 @@ async fn a_key_makes_one_challenge_and_one_sms() {
         refusal(&status),
         (Code::AlreadyExists, "idempotency.conflict".to_owned())
     );
-    let status = service.create(create("")).await.unwrap_err();
-    assert_eq!(
-        refusal(&status),
-        (Code::InvalidArgument, "idempotency.required".to_owned())
-    );
+    let too_long = "k".repeat(129);
+    for (key, reason) in [
+        ("", "idempotency.required"),
+        ("two words", "idempotency.invalid"),
+        (too_long.as_str(), "idempotency.invalid"),
+    ] {
+        let status = service.create(create(key)).await.unwrap_err();
+        assert_eq!(
+            refusal(&status),
+            (Code::InvalidArgument, reason.to_owned()),
+            "{key}"
+        );
+    }
     // A key is its user's own.
     let mut other = create("key-1");
     other.binding = Some(pb::Binding {

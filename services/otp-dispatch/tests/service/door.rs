@@ -159,15 +159,28 @@ async fn a_country_that_is_not_served_gets_no_sms() {
         .map(|c| (c.country.as_str(), c.calling_code))
         .collect();
     assert_eq!(countries, [("BE", 32), ("FR", 33)]);
+    let typed = pb::ValidateNumberRequest {
+        input: "07400 123456".to_owned(),
+        country: "GB".to_owned(),
+    };
     let mut request = create("key-1");
     request.binding.as_mut().unwrap().number = "+447400123456".to_owned();
-    let status = ChallengeServiceClient::new(channel)
-        .create_challenge(request)
-        .await
-        .unwrap_err();
-    let refusal = Refusal::from_status(&status).unwrap();
-    assert_eq!(refusal.reason, "phone.country_not_served");
-    assert_eq!(refusal.get("country"), Some("GB"));
+    for status in [
+        NumberServiceClient::new(channel.clone())
+            .validate_number(typed)
+            .await
+            .unwrap_err(),
+        ChallengeServiceClient::new(channel)
+            .create_challenge(request)
+            .await
+            .unwrap_err(),
+    ] {
+        let refusal = Refusal::from_status(&status).unwrap();
+        assert_eq!(refusal.code, Code::InvalidArgument);
+        assert_eq!(refusal.reason, "phone.country_not_served");
+        assert_eq!(refusal.fields[0].0, "mobile_number");
+        assert_eq!(refusal.get("country"), Some("GB"));
+    }
     assert_eq!(backends.queue.depth(Class::Code).await.unwrap(), 0);
     stop.cancel();
     task.await.unwrap().unwrap();
@@ -301,28 +314,52 @@ async fn production_serves_no_inbox_and_makes_no_keys() {
     let folder = tempfile::tempdir().unwrap();
     let mut config = config(folder.path(), &[]);
     let clock: Arc<dyn Clock> = Arc::new(ManualClock::new(jiff::Timestamp::UNIX_EPOCH));
-    let backends = Backends::open(&config, Arc::clone(&clock)).await.unwrap();
+    let mut backends = Backends::open(&config, Arc::clone(&clock)).await.unwrap();
     config.profile = sallyport_chassis::config::Profile::Production;
     config.challenges.url = sallyport_chassis::SecretUrl::new("redis://127.0.0.1:1");
     let carrier = "kind = \"smpp\"\nname = \"a\"\nhost = \"smpp.example.net\"\nport = 2775\n\
                    system_id = \"s\"\npassword = \"p\"\nsource = \"S\"";
     config.otp.routes = vec![toml::from_str(carrier).unwrap()];
-    let run = |backends: Backends, config: Config| {
-        let (_, listener) = Listener::memory();
-        run_api(
-            config,
-            backends,
+    let stop = CancellationToken::new();
+    let run = |backends: &Backends| {
+        let (dialler, listener) = Listener::memory();
+        let clock = Arc::clone(&clock);
+        let run = run_api(
+            config.clone(),
+            backends.clone(),
             listener,
-            Arc::clone(&clock),
-            CancellationToken::new(),
-        )
+            clock,
+            stop.clone(),
+        );
+        (dialler, run)
     };
-    let error = run(backends.clone(), config.clone()).await.unwrap_err();
-    let told = format!("{error:#}");
-    assert!(
-        told.contains("inbox") || told.contains("otp.routes"),
-        "{told}"
-    );
+    // What development opened has an inbox.
+    let told = format!("{:#}", run(&backends).1.await.unwrap_err());
+    assert!(told.contains("the SMS inbox works with"), "{told}");
+
+    backends.inbox = None;
+    for ring in ["code.keys", "seal.keys", "lookup.keys"] {
+        let told = format!("{:#}", run(&backends).1.await.unwrap_err());
+        assert!(told.contains(&format!("keys.folder: {ring}")), "{told}");
+        let path = config.keys.folder.join(ring);
+        assert!(!path.exists(), "{ring} was made");
+        Keyring::load_or_create(&path).unwrap();
+    }
+
+    let (dialler, served) = run(&backends);
+    let task = tokio::spawn(served);
+    let channel = dialler.channel(Peer::service("gateway"));
+    NumberServiceClient::new(channel.clone())
+        .list_countries(pb::ListCountriesRequest {})
+        .await
+        .unwrap();
+    let status = SmsInboxServiceClient::new(channel)
+        .list_sms(pb::ListSmsRequest::default())
+        .await
+        .unwrap_err();
+    assert_eq!(status.code(), Code::Unimplemented, "{status:?}");
+    stop.cancel();
+    task.await.unwrap().unwrap();
 }
 
 /// Rule 32: whoever copies Redis or the queue's file has neither a number nor a code.

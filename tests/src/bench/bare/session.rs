@@ -113,6 +113,8 @@ impl SignInService for Bare {
                 password_at,
                 second_factor_at: None,
                 second_factor_active: false,
+                may_enrol: false,
+                second_factor_disabled: false,
                 expires_at,
                 email,
                 locale,

@@ -158,7 +158,8 @@ impl UserService for Fakes {
         if r.get_ref().email.ends_with("@elsewhere.example") {
             return Err(Refusal::field("email", "email.domain_not_approved").into());
         }
-        let user = row("u9", &r.get_ref().email, "", "", UserState::Invited);
+        let email = r.get_ref().email.to_lowercase();
+        let user = row("u9", &email, "", "", UserState::Invited);
         Ok(Response::new(AddUserResponse {
             user: Some(user),
             link_token: "spl_invitation".into(),

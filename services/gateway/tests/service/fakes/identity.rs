@@ -18,7 +18,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::server::Router;
 use tonic::{Code, Request, Response, Status};
 
-use super::{CODE, Fakes, LINK, PASSWORD, RECOVERY_CODE, refused};
+use super::{CODE, ENROLMENT_LINK, Fakes, LINK, PASSWORD, RECOVERY_CODE, refused};
 
 type Answer<T> = Result<Response<T>, Status>;
 
@@ -43,7 +43,7 @@ impl SignInService for Fakes {
         let detail = r.get_ref().email.clone();
         let mut world = self.take("SignIn", &r, &detail)?;
         if r.get_ref().password != PASSWORD {
-            return Err(refused(Code::Unauthenticated, "sign_in.failed"));
+            return Err(refused(Code::InvalidArgument, "sign_in.failed"));
         }
         let stage = match world.two_factor {
             true => SessionStage::AwaitingSecondFactor,
@@ -74,6 +74,9 @@ impl SignInService for Fakes {
             password_at: Some(to_proto(SystemClock.now())),
             second_factor_at: None,
             second_factor_active: world.profile.two_factor_active,
+            second_factor_disabled: world.disabled,
+            may_enrol: world.may_enrol
+                && world.sessions[&token].0 == SessionStage::AwaitingSecondFactor,
             expires_at: None,
             email: world.profile.email.clone(),
             locale: world.profile.fields.as_ref().unwrap().locale.clone(),
@@ -144,7 +147,7 @@ impl CodeService for Fakes {
             Some(challenge) => Ok(Response::new(GetChallengeResponse {
                 challenge: Some(challenge),
             })),
-            None => Err(refused(Code::FailedPrecondition, "code.none")),
+            None => Err(refused(Code::NotFound, "code.none")),
         }
     }
 
@@ -169,7 +172,7 @@ impl CodeService for Fakes {
     async fn verify_code(&self, r: Request<VerifyCodeRequest>) -> Answer<VerifyCodeResponse> {
         let (mut world, token) = self.take_session("VerifyCode", &r, "")?;
         let Some(challenge) = world.challenge.clone() else {
-            return Err(refused(Code::FailedPrecondition, "code.none"));
+            return Err(refused(Code::NotFound, "code.none"));
         };
         let code: String = r
             .get_ref()
@@ -249,6 +252,28 @@ impl CodeService for Fakes {
             recovery_codes_left: 2,
         }))
     }
+
+    async fn send_enrolment_link(
+        &self,
+        r: Request<SendEnrolmentLinkRequest>,
+    ) -> Answer<SendEnrolmentLinkResponse> {
+        drop(self.take_session("SendEnrolmentLink", &r, "")?);
+        Ok(Response::new(SendEnrolmentLinkResponse {}))
+    }
+
+    async fn use_enrolment_link(
+        &self,
+        r: Request<UseEnrolmentLinkRequest>,
+    ) -> Answer<UseEnrolmentLinkResponse> {
+        let detail = r.get_ref().link_token.clone();
+        let (mut world, token) = self.take_session("UseEnrolmentLink", &r, &detail)?;
+        if detail != ENROLMENT_LINK {
+            return Err(refused(Code::NotFound, "link.invalid"));
+        }
+        world.may_enrol = true;
+        let session_token = world.replace(&token, SessionStage::AwaitingSecondFactor, true);
+        Ok(Response::new(UseEnrolmentLinkResponse { session_token }))
+    }
 }
 
 #[tonic::async_trait]
@@ -257,11 +282,15 @@ impl PasswordService for Fakes {
         &self,
         r: Request<ConfirmPasswordRequest>,
     ) -> Answer<ConfirmPasswordResponse> {
-        let (mut world, token) = self.take_signed_in("ConfirmPassword", &r, "")?;
+        let (mut world, token) = self.take_session("ConfirmPassword", &r, "")?;
+        let stage = world.sessions[&token].0;
+        if stage != SessionStage::SignedIn && !world.may_enrol {
+            return Err(refused(Code::FailedPrecondition, "second_factor_required"));
+        }
         if r.get_ref().password != PASSWORD {
             return Err(refused(Code::InvalidArgument, "password.wrong"));
         }
-        let session_token = world.replace(&token, SessionStage::SignedIn, true);
+        let session_token = world.replace(&token, stage, true);
         Ok(Response::new(ConfirmPasswordResponse { session_token }))
     }
 
@@ -288,11 +317,13 @@ impl PasswordService for Fakes {
 
     async fn inspect_link(&self, r: Request<InspectLinkRequest>) -> Answer<InspectLinkResponse> {
         drop(self.take("InspectLink", &r, "")?);
-        if r.get_ref().link_token != LINK {
-            return Err(refused(Code::NotFound, "link.invalid"));
-        }
+        let purpose = match r.get_ref().link_token.as_str() {
+            LINK => LinkPurpose::Invitation,
+            ENROLMENT_LINK => LinkPurpose::Enrolment,
+            _ => return Err(refused(Code::NotFound, "link.invalid")),
+        };
         Ok(Response::new(InspectLinkResponse {
-            purpose: LinkPurpose::Invitation.into(),
+            purpose: purpose.into(),
             email: "ada@example.org".into(),
             expires_at: None,
             locale: "fr".into(),
@@ -357,7 +388,11 @@ impl TwoFactorService for Fakes {
         r: Request<EnableTwoFactorRequest>,
     ) -> Answer<EnableTwoFactorResponse> {
         let key = r.get_ref().idempotency_key.clone();
-        self.fresh("EnableTwoFactor", &r, &key)?;
+        if self.world().may_enrol {
+            drop(self.take_session("EnableTwoFactor", &r, &key)?);
+        } else {
+            self.fresh("EnableTwoFactor", &r, &key)?;
+        }
         let challenge = self.world().send(Purpose::Enrolment);
         Ok(Response::new(EnableTwoFactorResponse {
             challenge,

@@ -28,6 +28,9 @@ pub const RECOVERY_CODE: &str = "K7WD2-9RT4X-MQ03Z-8HVNB-5CYJ1";
 /// A one-time link that is good.
 pub const LINK: &str = "spl_goodlink";
 
+/// One with which a disabled factor is enrolled anew.
+pub const ENROLMENT_LINK: &str = "spl_enrolmentlink";
+
 /// A call as it arrived.
 #[derive(Debug, Clone)]
 pub struct Call {
@@ -46,6 +49,10 @@ pub struct World {
     /// Open sessions by token: stage, and whether the password is fresh.
     pub sessions: HashMap<String, (SessionStage, bool)>,
     pub two_factor: bool,
+    /// Whether the factor is disabled.
+    pub disabled: bool,
+    /// Whether sessions that await their second factor may enrol it anew.
+    pub may_enrol: bool,
     pub confirmed_number: String,
     pub second_factor_fresh: bool,
     pub challenge: Option<Challenge>,
@@ -93,6 +100,8 @@ impl Fakes {
             },
             sessions: HashMap::new(),
             two_factor,
+            disabled: false,
+            may_enrol: false,
             confirmed_number: if two_factor { number } else { String::new() },
             second_factor_fresh: false,
             challenge: None,
@@ -118,6 +127,11 @@ impl Fakes {
             .filter(|c| c.rpc == rpc)
             .map(|c| c.detail.clone())
             .collect()
+    }
+
+    /// Refuses the next call of an RPC.
+    pub fn refuse(&self, rpc: &'static str, refusal: Refusal) {
+        self.world().refuse.insert(rpc, refusal);
     }
 
     /// Opens a session and gives its token.
@@ -197,7 +211,7 @@ impl Fakes {
     ) -> Result<(MutexGuard<'_, World>, String), Status> {
         let (world, token) = self.take_session(rpc, request, detail)?;
         if world.sessions[&token].0 != SessionStage::SignedIn {
-            return Err(refused(Code::PermissionDenied, "second_factor_required"));
+            return Err(refused(Code::FailedPrecondition, "second_factor_required"));
         }
         Ok((world, token))
     }
@@ -217,7 +231,8 @@ impl World {
         self.open(stage, fresh)
     }
 
-    fn send(&mut self, purpose: Purpose) -> Option<Challenge> {
+    /// A code is under way.
+    pub fn send(&mut self, purpose: Purpose) -> Option<Challenge> {
         let now = SystemClock.now();
         self.tries = 5;
         self.challenge = Some(Challenge {

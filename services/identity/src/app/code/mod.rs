@@ -1,6 +1,7 @@
 //! The second step and every other code.
 
 pub mod cancel;
+pub mod enrolment_link;
 pub mod get;
 pub(crate) mod open;
 pub(crate) mod otp;
@@ -16,15 +17,16 @@ pub mod watch;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use sallyport_chassis::Caller;
 use sallyport_phone::PhoneNumber;
 use sallyport_proto::otp::v1 as otp_proto;
-use sea_orm::ConnectionTrait;
 use tracing::Instrument;
-use uuid::Uuid;
 
 use self::refusal::CodeRefusal;
+use crate::app::App;
+use crate::app::events::{self, EventDraft};
 use crate::store::challenges::Purpose;
-use crate::store::{factors, second_steps};
+use crate::store::{factors, second_steps, users};
 
 /// A challenge as its owner may see it.
 #[derive(Debug, Clone)]
@@ -39,18 +41,34 @@ pub struct LiveChallenge {
 
 /// The number that codes go to, if the user's second step takes a code now.
 pub(crate) async fn ready_number(
-    db: &impl ConnectionTrait,
-    user_id: Uuid,
-    now: Timestamp,
+    app: &App,
+    caller: &Caller,
+    user: &users::Model,
 ) -> Result<PhoneNumber, CodeRefusal> {
-    let row = second_steps::find(db, user_id)
+    let db = app.database.connection();
+    let row = second_steps::find(db, user.id)
         .await?
         .filter(|row| row.active)
         .ok_or(CodeRefusal::NotActive)?;
-    open_to_attempts(&row, false, now)?;
-    factors::confirmed(db, user_id)
+    require_open(app, caller, user, &row, false).await?;
+    factors::confirmed(db, user.id)
         .await?
         .ok_or(CodeRefusal::Disabled)
+}
+
+/// Refuses to send where no attempt would be taken, and notes it.
+pub(crate) async fn require_open(
+    app: &App,
+    caller: &Caller,
+    user: &users::Model,
+    row: &second_steps::Model,
+    enrolling: bool,
+) -> Result<(), CodeRefusal> {
+    let open = open_to_attempts(row, enrolling, app.clock.now());
+    if let Err(refusal) = &open {
+        note_unsent(app, caller, user, refusal).await;
+    }
+    open
 }
 
 /// Refuses where no attempt would be taken: no code is sent that could not be given. `enrolling`
@@ -69,6 +87,43 @@ pub(crate) fn open_to_attempts(
         }
         _ => Ok(()),
     }
+}
+
+/// Notes in the user's log that a limit refused an attempt before it was made; other refusals have
+/// their events, or change nothing that concerns security.
+async fn note_closed(
+    app: &App,
+    caller: &Caller,
+    user: &users::Model,
+    method: &'static str,
+    refusal: &CodeRefusal,
+) {
+    let reason = match refusal {
+        CodeRefusal::Locked(_) | CodeRefusal::Disabled => settle::reason(refusal),
+        CodeRefusal::RecoveryLimit(_) => "recovery_code.limit",
+        _ => return,
+    };
+    let draft = EventDraft::of(caller, user, "authn_second_factor_fail")
+        .refused(reason)
+        .with("method", method);
+    events::note_refusal(app, &user.id.to_string(), draft).await;
+}
+
+/// Notes in the user's log that a limit kept a code from being sent.
+pub(super) async fn note_unsent(
+    app: &App,
+    caller: &Caller,
+    user: &users::Model,
+    refusal: &CodeRefusal,
+) {
+    let reason = match refusal {
+        CodeRefusal::Locked(_) | CodeRefusal::Disabled => settle::reason(refusal),
+        CodeRefusal::Otp(refusal) if refusal.reason == "sms.quota" => "sms.quota",
+        CodeRefusal::Otp(refusal) if refusal.reason == "sms.limit" => "sms.limit",
+        _ => return,
+    };
+    let draft = EventDraft::of(caller, user, "code_not_sent").refused(reason);
+    events::note_refusal(app, &user.id.to_string(), draft).await;
 }
 
 /// The time from now until an instant (unix milliseconds), at least a second.

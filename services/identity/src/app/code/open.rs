@@ -1,10 +1,10 @@
 //! Opening a challenge for a session.
 
-use sallyport_chassis::{Caller, clock};
+use sallyport_chassis::{Caller, IdempotencyKey, clock};
 use sallyport_phone::PhoneNumber;
 
 use super::refusal::CodeRefusal;
-use super::{LiveChallenge, otp};
+use super::{LiveChallenge, note_unsent, otp};
 use crate::app::App;
 use crate::app::events::{self, EventDraft};
 use crate::app::session::{SessionContext, SessionRefusal};
@@ -15,15 +15,11 @@ use crate::store::pending_enrolments;
 /// A pending number is dropped after this long, whatever otp-api says: the ceiling of NIST SP
 /// 800-63B-4, 3.1.3.2.
 const LONGEST_PENDING_MS: i64 = 600_000;
-const LONGEST_KEY: usize = 128;
 
 /// The key under which otp-api finds a repeated send: callers' keys are their sessions' own.
 pub(crate) fn send_key(context: &SessionContext, key: &str) -> Result<String, CodeRefusal> {
-    match key.len() {
-        0 => Err(CodeRefusal::IdempotencyRequired),
-        1..=LONGEST_KEY => Ok(format!("{}:{key}", context.session.id)),
-        _ => Err(CodeRefusal::IdempotencyTooLong),
-    }
+    let key = IdempotencyKey::parse(key)?;
+    Ok(key.owned_by(context.session.id).into_string())
 }
 
 /// Sends a code and makes its challenge the session's only one; for a purpose that binds a number,
@@ -49,7 +45,13 @@ pub(crate) async fn open(
         bind::refuse_shared(app.database.connection(), app, user.id, number).await?;
     }
     let trusted = !purpose.binds() || is_trusted_enrolment(app, context, &challenge).await?;
-    let live = otp::create(app, caller, user, &challenge, key, trusted).await?;
+    let live = match otp::create(app, caller, user, &challenge, key, trusted).await {
+        Ok(live) => live,
+        Err(refusal) => {
+            note_unsent(app, caller, user, &refusal).await;
+            return Err(refusal);
+        }
+    };
     challenge.id.clone_from(&live.state.challenge_id);
 
     // The order in which rows are locked is the same everywhere: user, second step, pending,

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use sallyport_chassis::Refusal;
+use sallyport_chassis::idempotency::KeyRefusal;
 use sallyport_sql::StoreError;
 use tonic::Status;
 
@@ -56,6 +57,18 @@ pub enum CodeRefusal {
     /// As many users as may have this number have it.
     #[error("the number is in use")]
     NumberInUse,
+    /// The factor is not disabled, so there is none to enrol anew.
+    #[error("the factor is not disabled")]
+    NotDisabled,
+    /// A mailed link set the password, and no second factor was right since.
+    #[error("the mailbox would be all that is asked")]
+    PasswordByMail,
+    /// Not an open link of this user that enrols.
+    #[error("the link is not valid")]
+    LinkInvalid,
+    /// The hour's links are spent.
+    #[error("too many links")]
+    LinkLimit(Duration),
     /// The user has no active factor.
     #[error("two-factor authentication is off")]
     NotActive,
@@ -63,11 +76,8 @@ pub enum CodeRefusal {
     #[error("the session is signed in")]
     AlreadySignedIn,
     /// A send needs an idempotency key.
-    #[error("no idempotency key")]
-    IdempotencyRequired,
-    /// The idempotency key is longer than 128 characters.
-    #[error("the idempotency key is too long")]
-    IdempotencyTooLong,
+    #[error(transparent)]
+    Idempotency(#[from] KeyRefusal),
     /// Not one of the user's unused recovery codes.
     #[error("wrong recovery code")]
     RecoveryWrong,

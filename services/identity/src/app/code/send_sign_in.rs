@@ -21,8 +21,7 @@ pub async fn send_sign_in_code(
     if context.session.stage != Stage::AwaitingSecondFactor {
         return Err(CodeRefusal::AlreadySignedIn);
     }
-    let db = app.database.connection();
-    let number = ready_number(db, context.user.id, app.clock.now()).await?;
+    let number = ready_number(app, caller, &context.user).await?;
     open(
         app,
         caller,

@@ -18,8 +18,7 @@ pub async fn send_step_up_code(
 ) -> Result<LiveChallenge, CodeRefusal> {
     let context = authenticate(app, caller).await?;
     context.require_signed_in()?;
-    let db = app.database.connection();
-    let number = ready_number(db, context.user.id, app.clock.now()).await?;
+    let number = ready_number(app, caller, &context.user).await?;
     open(
         app,
         caller,

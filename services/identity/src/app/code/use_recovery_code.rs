@@ -5,7 +5,7 @@ use sallyport_chassis::{Caller, Secret};
 use sallyport_sql::StoreError;
 
 use super::refusal::CodeRefusal;
-use super::{detached, otp, remaining};
+use super::{detached, note_closed, otp, remaining};
 use crate::app::App;
 use crate::app::events::{self, EventDraft};
 use crate::app::notices;
@@ -60,7 +60,9 @@ async fn attempt(
             .await?
             .ok_or(CodeRefusal::NotActive)?;
         let reopens = step.recovery_window_at + second_steps::HOUR_MS;
-        return Err(CodeRefusal::RecoveryLimit(remaining(reopens, now)));
+        let refusal = CodeRefusal::RecoveryLimit(remaining(reopens, now));
+        note_closed(app, caller, user, "recovery_code", &refusal).await;
+        return Err(refusal);
     }
 
     let tx = app.database.begin().await?;

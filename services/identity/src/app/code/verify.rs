@@ -8,7 +8,7 @@ use sallyport_sql::StoreError;
 
 use super::refusal::CodeRefusal;
 use super::settle::{Settlement, reason, settle_right, settle_wrong};
-use super::{detached, open_to_attempts, otp};
+use super::{detached, note_closed, open_to_attempts, otp};
 use crate::app::App;
 use crate::app::session::{SessionContext, authenticate};
 use crate::domain::code_input::CodeInput;
@@ -60,7 +60,13 @@ async fn attempt(
     code: &CodeInput,
     remember_browser: bool,
 ) -> Result<Verified, CodeRefusal> {
-    let count = reserve(app, challenge).await?;
+    let count = match reserve(app, challenge).await {
+        Ok(count) => count,
+        Err(refusal) => {
+            note_closed(app, caller, &context.user, "sms", &refusal).await;
+            return Err(refusal);
+        }
+    };
     let settlement = Settlement {
         app,
         caller,

@@ -21,8 +21,7 @@ pub async fn change_number(
     context.require_signed_in()?;
     send_key(&context, idempotency_key)?;
     let number = sallyport_phone::parse(number, None)?;
-    let db = app.database.connection();
-    let confirmed = ready_number(db, context.user.id, app.clock.now()).await?;
+    let confirmed = ready_number(app, caller, &context.user).await?;
     if confirmed == number {
         return Err(TwoFactorRefusal::AlreadyActive);
     }

@@ -3,7 +3,7 @@
 use sallyport_chassis::{Caller, Secret};
 use sallyport_sql::StoreError;
 
-use super::{TwoFactorRefusal, require_both_fresh, require_settled_number};
+use super::{TwoFactorRefusal, note_forbidden, require_both_fresh, require_settled_number};
 use crate::app::App;
 use crate::app::code::refusal::CodeRefusal;
 use crate::app::events::{self, EventDraft};
@@ -29,10 +29,11 @@ pub async fn disable_two_factor(app: &App, caller: &Caller) -> Result<Secret, Tw
     // Refused from a read already, before a step-up is asked for nothing; what counts is the locked
     // row below.
     if user.two_factor_required {
+        note_forbidden(app, caller, user, "two_factor.required_by_policy").await;
         return Err(TwoFactorRefusal::RequiredByPolicy);
     }
     require_both_fresh(app, &context)?;
-    require_settled_number(app, &context, &step).await?;
+    require_settled_number(app, caller, &context, &step).await?;
 
     let tx = app.database.begin().await?;
     let now_required = users::lock(&tx, user.id)

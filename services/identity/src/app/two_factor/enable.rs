@@ -7,8 +7,8 @@ use sallyport_sql::StoreError;
 use super::{TwoFactorRefusal, bind, require_both_fresh};
 use crate::app::App;
 use crate::app::code::open::{open, send_key};
-use crate::app::code::{LiveChallenge, open_to_attempts};
-use crate::app::session::{self, Renewal, SessionContext, authenticate};
+use crate::app::code::{LiveChallenge, require_open};
+use crate::app::session::{self, Renewal, SessionContext, SessionRefusal, authenticate};
 use crate::store::challenges::Purpose;
 use crate::store::{factors, pending_enrolments, second_steps, users};
 
@@ -28,7 +28,7 @@ pub enum Enabled {
 
 /// Switches two-factor authentication on: at once where the number is confirmed and unchanged
 /// (rule 7), else after a code (rule 6). A disabled factor is enrolled anew this way, which needs
-/// the second factor that got the user in.
+/// the recovery code that got the user in, or a mailed link (`UseEnrolmentLink`).
 #[tracing::instrument(skip_all)]
 pub async fn enable_two_factor(
     app: &App,
@@ -37,7 +37,7 @@ pub async fn enable_two_factor(
     idempotency_key: &str,
 ) -> Result<Enabled, TwoFactorRefusal> {
     let context = authenticate(app, caller).await?;
-    context.require_signed_in()?;
+    context.require_may_enrol()?;
     send_key(&context, idempotency_key)?;
     let number = sallyport_phone::parse(number, None)?;
     let db = app.database.connection();
@@ -48,16 +48,22 @@ pub async fn enable_two_factor(
             return Err(TwoFactorRefusal::AlreadyActive);
         }
         Some(step) if step.active => {
-            require_both_fresh(app, &context)?;
-            open_to_attempts(&step, true, now)?;
+            // The link stood for the factor that a signed-in session has to give.
+            if context.enrols_anew() {
+                context.require_password_fresh(now)?;
+            } else {
+                require_both_fresh(app, &context)?;
+            }
+            require_open(app, caller, &context.user, &step, true).await?;
         }
+        _ if context.enrols_anew() => return Err(SessionRefusal::SecondFactorRequired.into()),
         found => {
             context.require_password_fresh(now)?;
             if factors::confirmed(db, user_id).await?.as_ref() == Some(&number) {
                 return activate_at_once(app, caller, &context, &number).await;
             }
             if let Some(step) = found {
-                open_to_attempts(&step, true, now)?;
+                require_open(app, caller, &context.user, &step, true).await?;
             }
         }
     }

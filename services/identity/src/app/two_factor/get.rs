@@ -18,7 +18,7 @@ pub enum State {
     Pending,
     /// Sign-in asks.
     Active,
-    /// Sign-in asks, and only a recovery code gets in.
+    /// Sign-in asks, and a recovery code gets in, or a mailed link after which a number is enrolled anew.
     Disabled,
 }
 

@@ -10,14 +10,16 @@ pub mod remake_recovery_codes;
 
 use std::time::Duration;
 
+use sallyport_chassis::Caller;
 use sallyport_phone::PhoneError;
 use sallyport_sql::StoreError;
 
 use super::App;
 use super::code::refusal::CodeRefusal;
 use super::code::remaining;
+use super::events::{self, EventDraft};
 use super::session::{SessionContext, SessionRefusal};
-use crate::store::{recovery_codes, second_steps};
+use crate::store::{recovery_codes, second_steps, users};
 
 /// Why a change of two-factor authentication is refused, or fails.
 #[derive(Debug, thiserror::Error)]
@@ -71,10 +73,17 @@ fn require_both_fresh(app: &App, context: &SessionContext) -> Result<(), TwoFact
     }
 }
 
+/// Notes in the user's log that policy refused a change.
+async fn note_forbidden(app: &App, caller: &Caller, user: &users::Model, reason: &'static str) {
+    let draft = EventDraft::of(caller, user, "authz_fail").refused(reason);
+    events::note_refusal(app, &user.id.to_string(), draft).await;
+}
+
 /// For a day* after a change of number, a code by SMS does not take the factor's other parts away:
 /// the new number may be the thief's. A recovery code used lately in this session does.
 async fn require_settled_number(
     app: &App,
+    caller: &Caller,
     context: &SessionContext,
     step: &second_steps::Model,
 ) -> Result<(), TwoFactorRefusal> {
@@ -91,6 +100,13 @@ async fn require_settled_number(
     if recovery_codes::used_since(db, context.session.id, since).await? {
         return Ok(());
     }
+    note_forbidden(
+        app,
+        caller,
+        &context.user,
+        "two_factor.number_changed_lately",
+    )
+    .await;
     let wait = remaining(settled_at, now);
     Err(TwoFactorRefusal::NumberChangedLately(wait))
 }

@@ -26,7 +26,7 @@ pub async fn remake_recovery_codes(
         .filter(|step| step.active)
         .ok_or(CodeRefusal::NotActive)?;
     require_both_fresh(app, &context)?;
-    require_settled_number(app, &context, &step).await?;
+    require_settled_number(app, caller, &context, &step).await?;
 
     let tx = app.database.begin().await?;
     second_steps::lock(&tx, user.id)

@@ -24,6 +24,18 @@ pub(super) fn word(message: Message<'_>) -> Text {
                 instant(until)
             ),
         },
+        Message::Enrolment { link, until } => Text {
+            subject: "Set up your codes again".to_owned(),
+            body: format!(
+                "Your password was entered and a link was asked for, because codes to your\n\
+                 number no longer sign in. Confirm a mobile number here:\n\n\
+                 {link}\n\n\
+                 The link works once, until {}. You will be asked for your password.\n\n\
+                 If it was not you, somebody knows your password: set a new one at once with\n\
+                 \"Forgotten password\" on the sign-in page, and tell your administrator.\n",
+                instant(until)
+            ),
+        },
         Message::Notice { notice, at, portal } => {
             let (subject, what) = notice_words(notice);
             Text {
@@ -80,7 +92,7 @@ fn notice_words(notice: Notice) -> (&'static str, &'static str) {
         Notice::SecondStepDisabled => (
             "Codes to your number no longer sign in",
             "Very many wrong codes were given for your account. Codes by text message are\n\
-             disabled; use a recovery code or ask your administrator.",
+             disabled. To sign in, use a recovery code, or have a link mailed from the code page.",
         ),
         Notice::BrowserRemembered => (
             "A browser is remembered",

@@ -26,6 +26,21 @@ pub(super) fn word(message: Message<'_>) -> Text {
                 instant(until)
             ),
         },
+        Message::Enrolment { link, until } => Text {
+            subject: "Configurez de nouveau vos codes".to_owned(),
+            body: format!(
+                "Votre mot de passe a été entré et un lien a été demandé, car les codes envoyés\n\
+                 à votre numéro ne permettent plus la connexion. Confirmez un numéro de mobile\n\
+                 ici :\n\n\
+                 {link}\n\n\
+                 Le lien fonctionne une seule fois, jusqu'au {}.\n\
+                 Votre mot de passe sera demandé.\n\n\
+                 Si ce n'était pas vous, quelqu'un connaît votre mot de passe : changez-le tout de\n\
+                 suite par « Mot de passe oublié » à la page de connexion, et avertissez votre\n\
+                 administrateur.\n",
+                instant(until)
+            ),
+        },
         Message::Notice { notice, at, portal } => {
             let (subject, what) = notice_words(notice);
             Text {
@@ -68,12 +83,12 @@ fn notice_words(notice: Notice) -> (&'static str, &'static str) {
             "Le numéro qui reçoit vos codes a été modifié.",
         ),
         Notice::RecoveryCodeUsed => (
-            "Un code de récupération a été utilisé",
-            "Un de vos codes de récupération a été utilisé.",
+            "Un code de secours a été utilisé",
+            "Un de vos codes de secours a été utilisé.",
         ),
         Notice::RecoveryCodesRemade => (
-            "Vous avez de nouveaux codes de récupération",
-            "Vos codes de récupération ont été remplacés. Les anciens ne fonctionnent plus.",
+            "Vous avez de nouveaux codes de secours",
+            "Vos codes de secours ont été remplacés. Les anciens ne fonctionnent plus.",
         ),
         Notice::SecondStepLocked => (
             "La page du code est verrouillée temporairement",
@@ -83,8 +98,8 @@ fn notice_words(notice: Notice) -> (&'static str, &'static str) {
         Notice::SecondStepDisabled => (
             "Les codes à votre numéro ne connectent plus",
             "De très nombreux codes erronés ont été donnés pour votre compte. Les codes par\n\
-             message texte sont désactivés; utilisez un code de récupération ou adressez-vous\n\
-             à votre administrateur.",
+             texto sont désactivés. Pour vous connecter, utilisez un code de secours,\n\
+             ou demandez un lien par courriel à la page du code.",
         ),
         Notice::BrowserRemembered => (
             "Un navigateur est mémorisé",

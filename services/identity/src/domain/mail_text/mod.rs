@@ -68,6 +68,13 @@ pub enum Message<'a> {
         /// Its end.
         until: Timestamp,
     },
+    /// You may enrol your second factor anew.
+    Enrolment {
+        /// The link.
+        link: &'a str,
+        /// Its end.
+        until: Timestamp,
+    },
     /// Something has changed.
     Notice {
         /// What.
@@ -123,6 +130,7 @@ mod tests {
         let mut all = vec![
             Message::Invitation { link, until },
             Message::Reset { link, until },
+            Message::Enrolment { link, until },
         ];
         all.extend(NOTICES.map(|notice| Message::Notice {
             notice,

@@ -4,6 +4,7 @@ use sea_orm_migration::prelude::*;
 
 mod m1_first_step;
 mod m2_second_step;
+mod m3_enrolment_link;
 
 /// All of them.
 #[derive(Debug)]
@@ -15,6 +16,7 @@ impl MigratorTrait for Migrator {
         vec![
             Box::new(m1_first_step::Migration),
             Box::new(m2_second_step::Migration),
+            Box::new(m3_enrolment_link::Migration),
         ]
     }
 }
