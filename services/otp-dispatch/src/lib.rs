@@ -59,19 +59,21 @@ impl Backends {
     /// A setting that cannot work or that production forbids, or a server that cannot be used.
     pub async fn open(config: &Config, clock: Arc<dyn Clock>) -> Result<Self> {
         config.check()?;
-        let challenges_url = &config.challenges.url;
         let (challenges, messages): (Arc<dyn ChallengeStore>, Arc<dyn MessageStore>) =
-            match challenges_url.scheme() {
+            match config.challenges.url.scheme() {
                 "memory" => {
                     let store = MemoryStore::new();
                     (Arc::new(store.clone()), Arc::new(store))
                 }
-                "redis" | "rediss" => {
+                "redis" | "rediss" | "redis+sentinel" | "rediss+sentinel" => {
                     let timeout = config.otp.store_timeout();
-                    let store = RedisStore::open(challenges_url, timeout).await?;
+                    let store = RedisStore::open(&config.challenges, timeout).await?;
                     (Arc::new(store.clone()), Arc::new(store))
                 }
-                other => bail!("challenges.url: scheme {other} is none of memory, redis, rediss"),
+                other => bail!(
+                    "challenges.url: scheme {other} is none of memory, redis, rediss, \
+                     redis+sentinel, rediss+sentinel"
+                ),
             };
         let queue_url = &config.queue.url;
         let queue: Arc<dyn Queue> = match queue_url.scheme() {
