@@ -99,6 +99,46 @@ impl ReplicatedRedis {
     /// What the primary is told from now on, the replica does not hear. Of what it was told before,
     /// the replica has heard everything.
     pub async fn cut_replication(&mut self) -> anyhow::Result<()> {
+        self.caught_up().await?;
+        // A stopped process would read on afterwards what the kernel holds for it. One that follows
+        // nobody who answers keeps what it has, and is a replica as before.
+        let nowhere = self.nowhere.number().to_string();
+        follow(&self.replica.url(), &nowhere).await
+    }
+
+    /// Kills the primary at once, and has the replica promoted.
+    pub async fn fail_over(&mut self) -> anyhow::Result<()> {
+        self.kill_primary().await?;
+        self.promote().await
+    }
+
+    /// Kills the primary at once, and leaves it at that.
+    pub async fn kill_primary(&mut self) -> anyhow::Result<()> {
+        self.primary.kill9().await
+    }
+
+    /// From now on the primary takes connections and commands, and answers nothing.
+    pub async fn hang_primary(&self) -> anyhow::Result<()> {
+        let mut connection = connect(&self.primary.url()).await?;
+        redis::cmd("CLIENT")
+            .arg(&["PAUSE", &PATIENCE_MS.to_string(), "ALL"])
+            .exec_async(&mut connection)
+            .await?;
+        Ok(())
+    }
+
+    /// Has the replica promoted while the primary works, and then the primary follow it: connections
+    /// to it stay, and find a replica there.
+    pub async fn switch_over(&mut self) -> anyhow::Result<()> {
+        self.caught_up().await?;
+        self.promote().await?;
+        // As the sentinels would, some seconds later.
+        let port = self.primary.port().to_string();
+        follow(&self.replica.url(), &port).await
+    }
+
+    /// Waits until the replica has heard everything that the primary was told so far.
+    pub async fn caught_up(&mut self) -> anyhow::Result<()> {
         let told = heard(&self.primary.url()).await?;
         let url = self.replica.url();
         self.replica
@@ -107,30 +147,12 @@ impl ReplicatedRedis {
                 ensure!(heard >= told, "it has heard {heard} of {told} octets");
                 Ok(())
             })
-            .await?;
-        // A stopped process would read on afterwards what the kernel holds for it. One that follows
-        // nobody who answers keeps what it has, and is a replica as before.
-        let nowhere = self.nowhere.number().to_string();
-        follow(&url, &nowhere).await
+            .await
     }
 
-    /// Kills the primary at once, and has the replica promoted; returns when every sentinel names
-    /// the new primary.
-    pub async fn fail_over(&mut self) -> anyhow::Result<()> {
-        self.primary.kill9().await?;
-        self.promote().await
-    }
-
-    /// Has the replica promoted while the primary works, and then the primary follow it: connections
-    /// to it stay, and find a replica there.
-    pub async fn switch_over(&mut self) -> anyhow::Result<()> {
-        self.promote().await?;
-        // As the sentinels would, some seconds later.
-        let port = self.primary.port().to_string();
-        follow(&self.replica.url(), &port).await
-    }
-
-    async fn promote(&mut self) -> anyhow::Result<()> {
+    /// Has the sentinels promote the replica, whatever the primary does; returns when every sentinel
+    /// names it.
+    pub async fn promote(&mut self) -> anyhow::Result<()> {
         let port = self.replica.port().to_string();
         let one = self.sentinels.first_mut().context("no sentinel")?;
         let url = one.url();
