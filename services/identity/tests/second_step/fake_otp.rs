@@ -1,5 +1,5 @@
-//! otp-api as its proto describes it, in memory, with the two faults that matter: no answer before
-//! a decision, and no answer after one.
+//! otp-api as its proto describes it, in memory, with the faults that matter: no answer before a
+//! decision, no answer after one, and a store that has forgotten what it decided.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::pin::Pin;
@@ -27,6 +27,8 @@ pub enum Fault {
     Away,
     /// It is decided, and the answer is lost.
     LostAnswer,
+    /// It is decided by a replica that was promoted and has heard of no attempt.
+    FailedOver,
 }
 
 /// One SMS with a code.
@@ -43,6 +45,7 @@ struct Made {
     expires_at_ms: i64,
     resend_at_ms: i64,
     sends_left: u32,
+    tries: u32,
     tries_left: u32,
     used: bool,
     cancelled: bool,
@@ -236,6 +239,14 @@ impl Inner {
             .ok_or_else(not_found)
     }
 
+    fn forget_attempts(&mut self) {
+        self.answers.clear();
+        for made in self.made.values_mut() {
+            made.tries_left = made.tries;
+            made.used = false;
+        }
+    }
+
     fn decide(
         &mut self,
         request: &proto::VerifyChallengeRequest,
@@ -308,6 +319,7 @@ impl ChallengeService for FakeOtp {
             expires_at_ms: now_ms + 600_000,
             resend_at_ms: now_ms + 60_000,
             sends_left: 2,
+            tries: inner.tries,
             tries_left: inner.tries,
             used: false,
             cancelled: false,
@@ -344,6 +356,9 @@ impl ChallengeService for FakeOtp {
         let fault = inner.faults.pop_front();
         if fault == Some(Fault::Away) {
             return Err(silence());
+        }
+        if fault == Some(Fault::FailedOver) {
+            inner.forget_attempts();
         }
         let (verdict, tries_left) = inner.decide(&request, now_ms);
         if fault == Some(Fault::LostAnswer) {

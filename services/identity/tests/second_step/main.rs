@@ -23,6 +23,7 @@ macro_rules! on_both_databases {
 mod attempts;
 mod browsers;
 mod enrolment;
+mod failover;
 mod fake_log;
 mod fake_otp;
 mod recovery;
