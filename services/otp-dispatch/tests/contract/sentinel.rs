@@ -129,6 +129,33 @@ async fn a_primary_that_became_a_replica_is_left_for_the_new_one() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_primary_that_is_cut_off_from_its_replica_decides_nothing() {
+    let (mut servers, stores) = started().await;
+    stores.created(new_challenge("c", T0)).await;
+    // As docs/operations.md says.
+    let primary = servers.primary().url();
+    run(&primary, "CONFIG", &["SET", "min-replicas-to-write", "1"]).await;
+    servers.cut_replication().await.unwrap();
+    let mut admin = connection(&primary).await;
+    loop {
+        let info: String = redis::cmd("INFO")
+            .arg("replication")
+            .query_async(&mut admin)
+            .await
+            .unwrap();
+        if info.contains("min_slaves_good_slaves:0") {
+            break;
+        }
+        tokio::task::yield_now().await;
+    }
+    no_answer(&stores, attempt("c", false, "r1", T0)).await;
+    no_answer(&stores, attempt("c", true, "r2", T0)).await;
+    servers.fail_over().await.unwrap();
+    let verdict = stores.decided(attempt("c", false, "r3", T0)).await;
+    assert_eq!(verdict, Verdict::Wrong { tries_left: 4 });
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_promoted_replica_that_evicts_is_not_used() {
     let (mut servers, stores) = started().await;
     stores.created(new_challenge("c", T0)).await;
