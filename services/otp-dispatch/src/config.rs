@@ -2,6 +2,7 @@
 
 mod guard;
 mod routes;
+mod store;
 
 use std::path::Path;
 use std::time::Duration;
@@ -20,6 +21,7 @@ use crate::domain::limits::{Cap, Scope};
 
 pub use self::guard::GuardSettings;
 pub use self::routes::{InboxRouteConfig, RouteConfig, SmppRouteConfig};
+pub use self::store::{Sentinels, StoreConfig};
 
 /// The commented defaults of this service's own section, for the all-in-one's file.
 pub const SETTINGS: &str = include_str!("../defaults.toml");
@@ -27,7 +29,12 @@ pub const SETTINGS: &str = include_str!("../defaults.toml");
 pub const PROCESS: &str = include_str!("../process.toml");
 
 /// Dotted keys that may be given as `…_file`.
-pub const SECRETS: &[&str] = &["database.url", "challenges.url", "queue.url"];
+pub const SECRETS: &[&str] = &[
+    "database.url",
+    "challenges.url",
+    "challenges.sentinel_password",
+    "queue.url",
+];
 
 /// The whole configuration of a process.
 #[derive(Debug, Clone, Deserialize, Serialize)]
@@ -50,14 +57,6 @@ pub struct Config {
     pub queue: QueueConfig,
     /// The service's own section.
     pub otp: Settings,
-}
-
-/// The `[challenges]` section.
-#[derive(Debug, Clone, Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
-pub struct StoreConfig {
-    /// `memory:`, `redis://…` or `rediss://…`.
-    pub url: SecretUrl,
 }
 
 /// The `[queue]` section.
@@ -176,20 +175,8 @@ impl Config {
         }
         otp.guard.check()?;
         otp.served()?;
-        ensure!(
-            self.profile == Profile::Development || self.challenges.url.scheme() != "memory",
-            "challenges.url must be redis:// or rediss:// with profile = \"production\" (memory: \
-             is lost with the process)"
-        );
-        let (challenges, queue) = (&self.challenges.url, &self.queue.url);
-        let encrypted = challenges.scheme() == "rediss";
-        refuse_plaintext(
-            self.profile,
-            "challenges.url",
-            challenges,
-            encrypted,
-            "rediss://",
-        )?;
+        self.challenges.check(self.profile)?;
+        let queue = &self.queue.url;
         let encrypted = queue.scheme() == "amqps";
         refuse_plaintext(self.profile, "queue.url", queue, encrypted, "amqps://")?;
         ensure!(

@@ -71,18 +71,20 @@ impl Backends {
     /// A setting that cannot work or that production forbids, or a server that cannot be used.
     pub async fn open(config: &Config, clock: Arc<dyn Clock>) -> Result<Self> {
         config.check()?;
-        let challenges_url = &config.challenges.url;
-        let (challenges, messages, guard): Stores = match challenges_url.scheme() {
+        let (challenges, messages, guard): Stores = match config.challenges.url.scheme() {
             "memory" => {
                 let store = Arc::new(MemoryStore::new());
                 (store.clone(), store.clone(), store)
             }
-            "redis" | "rediss" => {
+            "redis" | "rediss" | "redis+sentinel" | "rediss+sentinel" => {
                 let timeout = config.otp.store_timeout();
-                let store = Arc::new(RedisStore::open(challenges_url, timeout).await?);
+                let store = Arc::new(RedisStore::open(&config.challenges, timeout).await?);
                 (store.clone(), store.clone(), store)
             }
-            other => bail!("challenges.url: scheme {other} is none of memory, redis, rediss"),
+            other => bail!(
+                "challenges.url: scheme {other} is none of memory, redis, rediss, redis+sentinel, \
+                 rediss+sentinel"
+            ),
         };
         let queue_url = &config.queue.url;
         let queue: Arc<dyn Queue> = match queue_url.scheme() {

@@ -1,4 +1,5 @@
-//! What every store owes: one suite, run against memory and against a real Redis.
+//! What every store owes: one suite, run against memory, against a real Redis, and against one
+//! behind sentinels.
 
 #![allow(clippy::unwrap_used)]
 
@@ -14,6 +15,8 @@ mod messages;
 mod model;
 #[path = "contract/redis_only.rs"]
 mod redis_only;
+#[path = "contract/sentinel.rs"]
+mod sentinel;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -21,13 +24,14 @@ use std::time::Duration;
 
 use otp_dispatch::adapters::store_memory::MemoryStore;
 use otp_dispatch::adapters::store_redis::RedisStore;
+use otp_dispatch::config::StoreConfig;
 use otp_dispatch::domain::challenge::{
     Attempt, Binding, ChallengeView, CreateOutcome, Idempotency, NewChallenge, Resend, Verdict,
 };
 use otp_dispatch::domain::guard::Proof;
 use otp_dispatch::domain::limits::{Cap, Counted, Scope};
 use otp_dispatch::domain::message::{Class, MessageState, QueueMessage};
-use otp_dispatch::ports::{ChallengeStore, GuardStore, MessageStore};
+use otp_dispatch::ports::{ChallengeStore, GuardStore, MessageStore, StoreError};
 use sallyport_chassis::SecretUrl;
 use sallyport_testkit::TestRedis;
 
@@ -57,17 +61,22 @@ async fn memory() -> Stores {
 
 async fn redis() -> Stores {
     let server = sallyport_testkit::redis().await.unwrap();
-    let url = SecretUrl::new(server.url.clone());
-    let store = RedisStore::open(&url, Duration::from_secs(10))
-        .await
-        .unwrap();
-    let challenges = Arc::new(store.clone());
+    let store = open(&server.url).await.unwrap();
     Stores {
-        challenges,
-        messages: Arc::new(store.clone()),
-        guard: Arc::new(store),
         _redis: Some(Arc::new(server)),
+        ..Stores::of(store)
     }
+}
+
+/// How long a store is waited for, where its time-out is not the matter.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+async fn open(url: &str) -> anyhow::Result<RedisStore> {
+    open_within(url, PATIENCE).await
+}
+
+async fn open_within(url: &str, timeout: Duration) -> anyhow::Result<RedisStore> {
+    RedisStore::open(&StoreConfig::at(SecretUrl::new(url)), timeout).await
 }
 
 macro_rules! contract {
@@ -84,6 +93,20 @@ macro_rules! contract {
             async fn $name() {
                 super::$suite::$name(super::redis().await).await;
             })+)+
+        }
+
+        mod over_sentinels {
+            /// On one deployment, each in a numbered database of its own.
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn the_whole_suite_holds() {
+                let servers = sallyport_testkit::ReplicatedRedis::start().await.unwrap();
+                let mut urls = (0..).map(|number| servers.url_for_db(number));
+                $($(
+                    eprintln!(stringify!($name));
+                    let store = super::open(&urls.next().unwrap()).await.unwrap();
+                    Box::pin(super::$suite::$name(super::Stores::of(store))).await;
+                )+)+
+            }
         }
     };
 }
@@ -237,6 +260,15 @@ fn cap(scope: Scope, key: &str, per_hour: u32, per_day: u32) -> Counted {
 }
 
 impl Stores {
+    fn of(store: RedisStore) -> Self {
+        Self {
+            challenges: Arc::new(store.clone()),
+            messages: Arc::new(store.clone()),
+            guard: Arc::new(store),
+            _redis: None,
+        }
+    }
+
     async fn created(&self, new: NewChallenge) -> ChallengeView {
         match self.challenges.create(new).await.unwrap() {
             CreateOutcome::Created(view, _) => view,
@@ -246,6 +278,17 @@ impl Stores {
 
     async fn verified(&self, attempt: Attempt) -> Verdict {
         self.challenges.verify(attempt).await.unwrap()
+    }
+
+    /// The verdict of a store that was away: it finds its way back without anybody's help.
+    async fn decided(&self, attempt: Attempt) -> Verdict {
+        loop {
+            match self.challenges.verify(attempt.clone()).await {
+                Ok(verdict) => return verdict,
+                Err(StoreError::Unavailable(_)) => tokio::task::yield_now().await,
+                Err(other) => panic!("{other:?}"),
+            }
+        }
     }
 
     async fn view(&self, id: &str, now: i64) -> ChallengeView {

@@ -47,7 +47,7 @@ fn uses(decision: &Decision) -> Vec<(u64, u64)> {
 }
 
 impl Stores {
-    async fn decided(&self, id: &str, now: i64, watch: Watch) -> Decision {
+    async fn judged(&self, id: &str, now: i64, watch: Watch) -> Decision {
         match self
             .challenges
             .create(watched(id, now, watch))
@@ -68,9 +68,7 @@ impl Stores {
 
     /// Sends to a stranger of place `k`.
     async fn reason(&self, id: &str, now: i64) -> Reason {
-        self.decided(id, now, watch("stranger", &["k"]))
-            .await
-            .reason
+        self.judged(id, now, watch("stranger", &["k"])).await.reason
     }
 
     /// A challenge of place `k` that is created and verified at once.
@@ -87,7 +85,7 @@ impl Stores {
 pub(super) async fn codes_that_nobody_verifies_close_their_places(stores: Stores) {
     for n in 0..3 {
         let decision = stores
-            .decided(&format!("c{n}"), T0 + n, watch("a", &["k"]))
+            .judged(&format!("c{n}"), T0 + n, watch("a", &["k"]))
             .await;
         assert_eq!(decision.reason, Reason::WithinBudget);
         // Nothing is ripe yet.
@@ -96,7 +94,7 @@ pub(super) async fn codes_that_nobody_verifies_close_their_places(stores: Stores
     // The third is not ten minutes old.
     let ripe = T0 + 2 + 10 * MINUTE;
     assert_eq!(stores.reason("c3", ripe - 1).await, Reason::WithinBudget);
-    let blocked = stores.decided("c4", ripe, watch("b", &["k"])).await;
+    let blocked = stores.judged("c4", ripe, watch("b", &["k"])).await;
     assert_eq!(
         blocked,
         Decision {
@@ -123,7 +121,7 @@ pub(super) async fn codes_that_nobody_verifies_close_their_places(stores: Stores
     );
     assert_eq!(stores.reason("c6", T0 + DAY_MS).await, Reason::WithinBudget);
     // Elsewhere nobody notices.
-    let other = stores.decided("d", ripe, watch("b", &["other"])).await;
+    let other = stores.judged("d", ripe, watch("b", &["other"])).await;
     assert_eq!(other.reason, Reason::WithinBudget);
 }
 
@@ -167,18 +165,18 @@ pub(super) async fn a_verified_code_is_taken_off_and_raises_the_budgets(stores: 
     stores.verified(attempt("c0", false, "r0", late)).await;
     let verdict = stores.verified(attempt("c0", true, "r1", late)).await;
     assert_eq!(verdict, Verdict::Right);
-    let decision = stores.decided("y", ripe, watch("b", &["k"])).await;
+    let decision = stores.judged("y", ripe, watch("b", &["k"])).await;
     assert_eq!(uses(&decision), [(2, 3), (2, 4), (2, 3), (2, 4)]);
     for n in 0..5 {
         stores.prove(&format!("p{n}"), &format!("q{n}"), ripe).await;
     }
     // Six were verified: at 100 %, as many need not be.
-    let decision = stores.decided("z", ripe, watch("b", &["k"])).await;
+    let decision = stores.judged("z", ripe, watch("b", &["k"])).await;
     assert_eq!(uses(&decision), [(2, 6), (2, 6), (2, 6), (2, 6)]);
     // A second right answer counts for nothing.
     stores.verified(attempt("c0", true, "r1", ripe)).await;
     stores.verified(attempt("c0", true, "r2", ripe)).await;
-    let decision = stores.decided("zz", ripe, watch("b", &["k"])).await;
+    let decision = stores.judged("zz", ripe, watch("b", &["k"])).await;
     assert_eq!(uses(&decision)[0], (2, 6));
 }
 
@@ -189,7 +187,7 @@ pub(super) async fn what_the_best_day_verified_holds_for_fourteen_days(stores: S
         stores.prove(&id, &id, midnight + HOUR_MS).await;
     }
     let budgets = async |id: &str, now: i64| {
-        let decision = stores.decided(id, now, watch("b", &["k"])).await;
+        let decision = stores.judged(id, now, watch("b", &["k"])).await;
         [uses(&decision)[0].1, uses(&decision)[1].1]
     };
     assert_eq!(budgets("a", midnight + 2 * HOUR_MS - 1).await, [30, 30]);
@@ -203,26 +201,26 @@ pub(super) async fn codes_to_a_known_number_pass_and_do_not_count(stores: Stores
     stores.prove("p", "known", T0).await;
     let known = || watch("known", &["k"]);
     for n in 0..9 {
-        let decision = stores.decided(&format!("k{n}"), T0, known()).await;
+        let decision = stores.judged(&format!("k{n}"), T0, known()).await;
         assert_eq!(
             (decision.outcome, decision.reason, decision.uses.len()),
             (Outcome::Allowed, Reason::NumberVerified, 0)
         );
     }
     let ripe = T0 + 10 * MINUTE;
-    let stranger = stores.decided("s", ripe, watch("b", &["k"])).await;
+    let stranger = stores.judged("s", ripe, watch("b", &["k"])).await;
     assert_eq!(uses(&stranger)[0].0, 0);
     // Known under an older key of the ring as well.
     let rotated = Watch {
         number: vec!["new".to_owned(), "known".to_owned()],
         ..known()
     };
-    let decision = stores.decided("r", ripe, rotated).await;
+    let decision = stores.judged("r", ripe, rotated).await;
     assert_eq!(decision.reason, Reason::NumberVerified);
     let ends = T0 + 90 * DAY_MS;
-    let decision = stores.decided("e", ends - 1, known()).await;
+    let decision = stores.judged("e", ends - 1, known()).await;
     assert_eq!(decision.reason, Reason::NumberVerified);
-    let decision = stores.decided("f", ends, known()).await;
+    let decision = stores.judged("f", ends, known()).await;
     assert_eq!(decision.reason, Reason::WithinBudget);
 }
 
@@ -233,28 +231,28 @@ pub(super) async fn an_operators_word_comes_before_the_budgets(stores: Stores) {
     };
     for n in 0..9 {
         let decision = stores
-            .decided(&format!("a{n}"), T0, with(Policy::Allow))
+            .judged(&format!("a{n}"), T0, with(Policy::Allow))
             .await;
         assert_eq!(decision.reason, Reason::OperatorAllows);
     }
     let ripe = T0 + 10 * MINUTE;
     // What is allowed does not count.
-    let decision = stores.decided("e", ripe, with(Policy::Enforce)).await;
+    let decision = stores.judged("e", ripe, with(Policy::Enforce)).await;
     assert_eq!(uses(&decision)[0], (0, 3));
     // What is observed counts, and passes all the same.
     for n in 0..5 {
         stores
-            .decided(&format!("o{n}"), ripe, with(Policy::Observe))
+            .judged(&format!("o{n}"), ripe, with(Policy::Observe))
             .await;
     }
     let later = ripe + 10 * MINUTE;
-    let decision = stores.decided("o", later, with(Policy::Observe)).await;
+    let decision = stores.judged("o", later, with(Policy::Observe)).await;
     assert_eq!(
         (decision.outcome, decision.reason, decision.retry_at),
         (Outcome::Observed, Reason::OverBudget, None)
     );
     assert_eq!(uses(&decision)[0], (6, 3));
-    let decision = stores.decided("x", later, with(Policy::Enforce)).await;
+    let decision = stores.judged("x", later, with(Policy::Enforce)).await;
     assert_eq!(decision.outcome, Outcome::Blocked);
     // What is blocked is so on an empty history and for known numbers too.
     stores.prove("p", "known", T0).await;
@@ -262,7 +260,7 @@ pub(super) async fn an_operators_word_comes_before_the_budgets(stores: Stores) {
         policy: Policy::Block,
         ..watch("known", &["empty"])
     };
-    let decision = stores.decided("b", T0, blocked).await;
+    let decision = stores.judged("b", T0, blocked).await;
     assert_eq!(
         decision,
         Decision {
@@ -316,14 +314,14 @@ pub(super) async fn a_resend_is_watched_alike(stores: Stores) {
     let verdict = stores.verified(attempt("c", true, "r", ripe)).await;
     assert_eq!(verdict, Verdict::Right);
     let decision = stores
-        .decided("w", T0 + 30 * MINUTE, watch("b", &["k"]))
+        .judged("w", T0 + 30 * MINUTE, watch("b", &["k"]))
         .await;
     assert_eq!(uses(&decision)[0].0, 3);
 }
 
 pub(super) async fn what_both_keys_of_a_ring_counted_counts_together(stores: Stores) {
-    stores.decided("c1", T0, watch("a", &["k1"])).await;
-    stores.decided("c2", T0, watch("a", &["k2", "k1"])).await;
+    stores.judged("c1", T0, watch("a", &["k1"])).await;
+    stores.judged("c2", T0, watch("a", &["k2", "k1"])).await;
     for (id, number, key) in [("p1", "x", "k1"), ("p2", "y", "k2")] {
         stores.created(new_challenge(id, T0)).await;
         let attempt = Attempt {
@@ -340,7 +338,7 @@ pub(super) async fn what_both_keys_of_a_ring_counted_counts_together(stores: Sto
     let totals = [seed("country:k1"), seed("country:k2")];
     stores.guard.seed(&totals, true, T0).await.unwrap();
     let ripe = T0 + 10 * MINUTE;
-    let decision = stores.decided("c3", ripe, watch("b", &["k2", "k1"])).await;
+    let decision = stores.judged("c3", ripe, watch("b", &["k2", "k1"])).await;
     assert_eq!(uses(&decision), [(2, 3), (2, 4), (2, 3), (2, 10)]);
 }
 
@@ -357,7 +355,7 @@ pub(super) async fn a_store_without_its_history_says_so_and_is_told_it(stores: S
     stores.guard.seed(&[], true, T0).await.unwrap();
     assert!(stores.guard.is_seeded().await.unwrap());
     let country = async |id: &str| {
-        let decision = stores.decided(id, T0, watch("a", &["k"])).await;
+        let decision = stores.judged(id, T0, watch("a", &["k"])).await;
         [uses(&decision)[2].1, uses(&decision)[3].1]
     };
     // The fifteenth day before today is too old.
