@@ -77,7 +77,7 @@ async fn guess_until_disabled(system: &System, phone: &Phone) -> Result<()> {
             .await?;
         anyhow::Ok(answer.json::<serde_json::Value>().await?)
     };
-    // Never more rounds than locks and days that a hundred guesses can take.
+    // Twenty codes, and the locks and quotas in between.
     for round in 0..60 {
         let first = serde_json::json!({ "email": system.admin_email, "password": CHANGED });
         let signed_in = post("/sign-in", "", "", first).await?;
@@ -88,7 +88,8 @@ async fn guess_until_disabled(system: &System, phone: &Phone) -> Result<()> {
             None => {}
             Some("second_factor.disabled") => return Ok(()),
             Some("second_factor.locked" | "sms.quota") => {
-                system.clock.advance(jiff::Span::new().hours(1));
+                let wait = sent["error"]["retry_after"].as_i64().context("no wait")?;
+                system.clock.advance(jiff::Span::new().seconds(wait));
                 continue;
             }
             Some(other) => bail!("the code was not sent: {other}"),

@@ -2,6 +2,8 @@
 //! something is away, recovery without a restart of ours, no message lost, no double that is not
 //! counted as doubt.
 
+mod failover;
+
 use anyhow::{Context, Result, ensure};
 use reqwest::StatusCode;
 use sallyport_chassis::channel::{Outgoing, connect};

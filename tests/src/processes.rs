@@ -108,7 +108,8 @@ pub struct Invited {
 
 impl Processes {
     /// Starts everything; `settings` are more variables: those of a service by its section
-    /// (`OTP__RESEND_SECONDS`), and `TELEMETRY__…` for all.
+    /// (`OTP__RESEND_SECONDS`), `CHALLENGES__…` for otp-api and the dispatchers, and `TELEMETRY__…`
+    /// for all.
     pub async fn start(settings: &[(&str, &str)]) -> Result<Self> {
         Self::start_either(settings, false).await
     }
@@ -316,6 +317,7 @@ impl Services<'_> {
 
     async fn otp_api(&self) -> Result<Process> {
         let mut variables = self.backends();
+        variables.push(("DATABASE__URL".to_owned(), self.database.clone()));
         variables.extend(self.listen("otp-api", self.otp));
         self.run("otp-api", "OTP__", variables, tcp(self.otp)).await
     }
@@ -407,7 +409,11 @@ impl Services<'_> {
         for (key, value) in variables {
             builder = builder.env(format!("SALLYPORT__{key}"), value);
         }
-        let concerns = |key: &str| key.starts_with(own) || key.starts_with("TELEMETRY__");
+        let concerns = |key: &str| {
+            key.starts_with(own)
+                || key.starts_with("TELEMETRY__")
+                || own == "OTP__" && key.starts_with("CHALLENGES__")
+        };
         for (key, value) in self.settings.iter().filter(|(key, _)| concerns(key)) {
             builder = builder.env(format!("SALLYPORT__{key}"), value);
         }

@@ -40,17 +40,22 @@ pub fn new_id(clock: &dyn Clock) -> uuid::Uuid {
 /// beginning, the same for everybody who asks within it.
 pub fn id_of_minute(clock: &dyn Clock, what: &[&str]) -> uuid::Uuid {
     const MINUTE_MS: i64 = 60_000;
-    let minute = clock.now_ms().div_euclid(MINUTE_MS) * MINUTE_MS;
+    id_of(clock.now_ms().div_euclid(MINUTE_MS) * MINUTE_MS, what)
+}
+
+/// The id of what happens to `what` once at an instant: a UUIDv7 of that instant (unix milliseconds),
+/// the same for everybody who asks.
+pub fn id_of(at_ms: i64, what: &[&str]) -> uuid::Uuid {
     let mut hash = Sha256::new();
-    hash.update(minute.to_be_bytes());
+    hash.update(at_ms.to_be_bytes());
     for part in what {
         hash.update((part.len() as u64).to_be_bytes());
         hash.update(part.as_bytes());
     }
     let mut bits = [0; 10];
     bits.copy_from_slice(&hash.finalize()[..10]);
-    let minute = u64::try_from(minute).unwrap_or(0);
-    uuid::Builder::from_unix_timestamp_millis(minute, &bits).into_uuid()
+    let at_ms = u64::try_from(at_ms).unwrap_or(0);
+    uuid::Builder::from_unix_timestamp_millis(at_ms, &bits).into_uuid()
 }
 
 /// An instant as the protobuf timestamp of the wire.

@@ -48,6 +48,7 @@ pub(crate) fn known(words: Words, refusal: &Refusal) -> Option<String> {
         "second_factor.locked" => return Some(w.r_second_factor_locked(delay())),
         "second_factor.disabled" => w.r_second_factor_disabled(),
         "second_factor.not_disabled" => w.r_second_factor_not_disabled(),
+        "link.password_by_mail" => w.r_link_password_by_mail(),
         "link.limit" => return Some(w.r_link_limit(delay())),
         "code.format" => w.r_code_format(),
         "code.wrong" => match value("tries_left").parse::<u32>() {
@@ -151,7 +152,7 @@ mod tests {
     /// Every reason that a service may give.
     const REASONS: &str = "session.required session.expired second_factor_required \
         password_confirmation_required step_up_required sign_in.failed sign_in.delayed sign_in.busy \
-        second_factor.locked second_factor.disabled second_factor.not_disabled link.limit code.format code.wrong code.expired code.used \
+        second_factor.locked second_factor.disabled second_factor.not_disabled link.password_by_mail link.limit code.format code.wrong code.expired code.used \
         code.ended code.none code.resend_too_early code.no_sends_left sms.quota sms.limit \
         recovery_code.wrong recovery_code.limit idempotency.required idempotency.invalid \
         idempotency.conflict password.too_short password.too_long password.common password.context_word password.wrong \

@@ -93,9 +93,8 @@ pub(super) async fn link_submit(
         Err(status) => {
             let refusal = Problem::from(status).refusal()?;
             let errors = Errors::of(w, &refusal, &FIELDS);
-            let mut response = link_form(app, visitor, link, &errors);
-            *response.status_mut() = Problem::from(refusal).status();
-            return Ok(response);
+            let page = link_form(app, visitor, link, &errors);
+            return Ok(frame::refused(page, refusal));
         }
     };
     sign_in::end_former(app, former).await;
@@ -223,10 +222,8 @@ pub(crate) async fn submit(
                 errors.add(w, &refusal, &FIELDS);
             }
             let typed = (country.as_str(), number.as_str());
-            let mut response =
-                form(&app, &visitor, &session, typed, stale || asked, &errors).await?;
-            *response.status_mut() = Problem::from(refusal).status();
-            response
+            let page = form(&app, &visitor, &session, typed, stale || asked, &errors).await?;
+            frame::refused(page, refusal)
         }
     };
     Ok(frame::with_cookies(response, &cookies))

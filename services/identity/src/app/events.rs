@@ -108,6 +108,17 @@ pub async fn record(
     outbox::put(txn, id, TOPIC, event.encode_to_vec(), app.clock.now_ms()).await
 }
 
+/// The same, once for each id: whatever happened only once may be recorded again.
+pub async fn record_once(
+    db: &impl ConnectionTrait,
+    app: &App,
+    id: Uuid,
+    draft: EventDraft,
+) -> Result<(), StoreError> {
+    let event = draft.event(app, id).encode_to_vec();
+    outbox::put_once(db, id, TOPIC, event, app.clock.now_ms()).await
+}
+
 /// Notes a refusal that changed nothing else, once a minute for each subject, type and reason, so
 /// that whoever repeats what is refused does not fill the log. `subject` is whom the limit counts.
 /// Nothing depends on it: what cannot be noted is refused all the same.

@@ -12,8 +12,8 @@ use super::{App, guesses, session};
 use crate::domain::password::{Password, Weakness};
 use crate::domain::token;
 use crate::store::links::{self, Purpose};
-use crate::store::passwords;
 use crate::store::users::{self, Status};
+use crate::store::{passwords, second_steps};
 
 /// Why a link did nothing.
 #[derive(Debug, thiserror::Error)]
@@ -126,6 +126,7 @@ pub async fn set_password(
         return Err(LinkRefusal::Invalid);
     }
     passwords::put(&txn, user.id, new, now).await?;
+    second_steps::password_mailed(&txn, user.id, now).await?;
     session::end_all(&txn, app, caller, &user).await?;
     guesses::clear(&txn, app, &user).await?;
     password::changed(&txn, app, caller, &user, by).await?;

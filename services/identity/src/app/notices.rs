@@ -34,11 +34,22 @@ pub(super) async fn tell(
     let Some(by_sms) = by_sms(notice) else {
         return Ok(());
     };
+    tell_by_sms(txn, app, user, by_sms, numbers).await
+}
+
+/// Tells each of the numbers, and the mailbox nothing.
+pub(super) async fn tell_by_sms(
+    txn: &impl ConnectionTrait,
+    app: &App,
+    user: &users::Model,
+    notice: otp_proto::Notice,
+    numbers: impl IntoIterator<Item = &PhoneNumber>,
+) -> Result<(), StoreError> {
     for number in numbers {
         let id = clock::new_id(&*app.clock);
         let request = SendNoticeRequest {
             idempotency_key: id.to_string(),
-            notice: by_sms.into(),
+            notice: notice.into(),
             number: number.e164().to_owned(),
             locale: user.locale.clone(),
         };
@@ -57,7 +68,8 @@ fn by_sms(notice: Notice) -> Option<otp_proto::Notice> {
         Notice::NumberChanged => Some(Sms::NumberChanged),
         Notice::RecoveryCodeUsed => Some(Sms::RecoveryCodeUsed),
         Notice::RecoveryCodesRemade => Some(Sms::RecoveryCodesRemade),
-        Notice::SecondStepLocked | Notice::SecondStepDisabled => Some(Sms::FactorLocked),
+        Notice::SecondStepLocked => Some(Sms::FactorLocked),
+        Notice::SecondStepDisabled => Some(Sms::FactorDisabled),
         Notice::BrowserRemembered => Some(Sms::BrowserRemembered),
     }
 }

@@ -44,6 +44,8 @@ pub struct SessionContext {
     pub user: users::Model,
     /// Whether the user has a second factor: active, locked or disabled.
     pub second_factor_active: bool,
+    /// Whether that factor is disabled: no code can be sent.
+    pub second_factor_disabled: bool,
     fresh: std::time::Duration,
 }
 
@@ -124,7 +126,8 @@ pub async fn authenticate(app: &App, caller: &Caller) -> Result<SessionContext, 
     Ok(SessionContext {
         session,
         user,
-        second_factor_active: second_step.is_some_and(|step| step.active),
+        second_factor_active: second_step.as_ref().is_some_and(|step| step.active),
+        second_factor_disabled: second_step.is_some_and(|step| step.is_disabled()),
         fresh: app.settings.password.fresh,
     })
 }

@@ -31,6 +31,7 @@ impl From<CodeRefusal> for Status {
             }
             R::Disabled => Refusal::new(Code::FailedPrecondition, "second_factor.disabled"),
             R::NotDisabled => Refusal::new(Code::FailedPrecondition, "second_factor.not_disabled"),
+            R::PasswordByMail => Refusal::new(Code::FailedPrecondition, "link.password_by_mail"),
             R::LinkInvalid => Refusal::new(Code::NotFound, "link.invalid"),
             R::LinkLimit(wait) => {
                 Refusal::new(Code::ResourceExhausted, "link.limit").retry_after(wait)

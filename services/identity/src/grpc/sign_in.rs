@@ -117,6 +117,7 @@ fn encode(context: SessionContext) -> Session {
         session,
         user,
         second_factor_active,
+        second_factor_disabled,
         ..
     } = context;
     let at = |ms| Some(to_proto(from_ms(ms)));
@@ -134,6 +135,7 @@ fn encode(context: SessionContext) -> Session {
         locale: user.locale,
         second_factor_active,
         may_enrol,
+        second_factor_disabled,
     }
 }
 

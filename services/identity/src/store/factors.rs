@@ -45,6 +45,12 @@ pub enum Relation {}
 
 impl ActiveModelBehavior for ActiveModel {}
 
+impl Model {
+    fn number(self) -> Result<PhoneNumber, StoreError> {
+        PhoneNumber::parse_e164(&self.number).map_err(|_| StoreError::Corrupt("factors.number"))
+    }
+}
+
 /// Why a factor ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EndReason {
@@ -78,10 +84,22 @@ pub async fn confirmed(
         .order_by_desc(Column::Id)
         .one(db)
         .await?;
-    row.map(|row| {
-        PhoneNumber::parse_e164(&row.number).map_err(|_| StoreError::Corrupt("factors.number"))
-    })
-    .transpose()
+    row.map(Model::number).transpose()
+}
+
+/// The number that codes went to until too many wrong ones disabled it.
+pub async fn disabled(
+    db: &impl ConnectionTrait,
+    user_id: Uuid,
+) -> Result<Option<PhoneNumber>, StoreError> {
+    let row = Entity::find()
+        .filter(Column::UserId.eq(user_id))
+        .filter(Column::EndReason.eq(EndReason::TooManyFailures.word()))
+        .order_by_desc(Column::EndedAt)
+        .order_by_desc(Column::Id)
+        .one(db)
+        .await?;
+    row.map(Model::number).transpose()
 }
 
 /// How many other users have this number confirmed.

@@ -26,6 +26,9 @@ pub struct Model {
     pub disabled_at: Option<i64>,
     /// When the number was last changed (rule 41).
     pub number_changed_at: Option<i64>,
+    /// When a mailed link set the password, if no second factor was right since: until one is, the
+    /// mailbox does not stand in for the factor too.
+    pub password_mailed_at: Option<i64>,
     /// Recovery codes tried since `recovery_window_at`.
     pub recovery_tries: i32,
     /// When the present hour of recovery tries began.
@@ -70,6 +73,7 @@ pub async fn ensure(db: &impl ConnectionTrait, user_id: Uuid) -> Result<(), Stor
         locked_until_at: None,
         disabled_at: None,
         number_changed_at: None,
+        password_mailed_at: None,
         recovery_tries: 0,
         recovery_window_at: 0,
     };
@@ -149,12 +153,13 @@ pub async fn reserve(
     Ok(rows.first().map(|row| row.failures.unsigned_abs()))
 }
 
-/// A right answer: the count and the lock are gone.
+/// A right answer: the count and the lock are gone, and who set the password has proved himself.
 pub async fn clear(tx: &impl ConnectionTrait, user_id: Uuid) -> Result<(), StoreError> {
     Entity::update_many()
         .filter(Column::UserId.eq(user_id))
         .col_expr(Column::Failures, Expr::value(0))
         .col_expr(Column::LockedUntilAt, Expr::value(None::<i64>))
+        .col_expr(Column::PasswordMailedAt, Expr::value(None::<i64>))
         .exec(tx)
         .await?;
     Ok(())
@@ -181,6 +186,20 @@ pub async fn set_active(
         .filter(Column::UserId.eq(user_id))
         .col_expr(Column::Active, Expr::value(active))
         .col_expr(Column::DisabledAt, Expr::value(None::<i64>))
+        .exec(tx)
+        .await?;
+    Ok(())
+}
+
+/// Remembers that a mailed link set the password.
+pub async fn password_mailed(
+    tx: &impl ConnectionTrait,
+    user_id: Uuid,
+    now_ms: i64,
+) -> Result<(), StoreError> {
+    Entity::update_many()
+        .filter(Column::UserId.eq(user_id))
+        .col_expr(Column::PasswordMailedAt, Expr::value(now_ms))
         .exec(tx)
         .await?;
     Ok(())

@@ -23,6 +23,7 @@ on_both_databases!(
     expired_is_said_to_a_right_code_only,
     until_the_second_step_only_code_calls_are_reached,
     a_repeated_send_is_one_sms,
+    a_repeated_resend_is_one_event,
 );
 
 /// Gives wrong codes one after the other in fresh challenges, as many as wanted.
@@ -487,5 +488,24 @@ async fn a_repeated_send_is_one_sms(world: World) {
     assert_eq!(create.client_ip, "203.0.113.9");
     let events = world.log.wait_for("code_sent", 3).await;
     assert_eq!(events.len(), 3, "one for the enrolment, one for each send");
+    world.end().await;
+}
+
+async fn a_repeated_resend_is_one_event(world: World) {
+    let (user, _, _) = world.enrolled("ada").await;
+    let session = world.awaiting(&user).await;
+    for _ in 0..2 {
+        world.advance_seconds(61);
+        let key = new_key();
+        for _ in 0..3 {
+            session.resend_as(&key).await.unwrap();
+        }
+    }
+    session.cancel().await.unwrap();
+    world.advance_seconds(1);
+    session.send_sign_in(&new_key()).await.unwrap();
+    // What comes after them has come, so they have.
+    world.log.wait_for("code_sent", 3).await;
+    assert_eq!(world.log.of_type("code_resent").len(), 2);
     world.end().await;
 }

@@ -4,13 +4,19 @@ use std::time::Duration;
 
 use sallyport_proto::admin::v1::EventResult;
 use sallyport_proto::identity::v1::{SessionStage, TwoFactorState};
+use sallyport_proto::otp::v1::Notice;
 
 use crate::attempts::guess;
-use crate::world::{NUMBER, OTHER_NUMBER, Session, User, WRONG, World, new_key, refusal, refused};
+use crate::world::{
+    NUMBER, OTHER_NUMBER, PASSWORD, Session, User, WRONG, World, new_key, refusal, refused,
+};
 
 on_both_databases!(
     a_link_and_the_password_enrol_a_disabled_factor_anew,
     while_codes_work_no_link_is_sent,
+    a_mailed_password_and_a_mailed_link_are_not_enough,
+    a_right_second_factor_since_makes_the_link_enough_again,
+    the_old_number_hears_of_all_of_it,
     a_link_works_once_for_its_user_and_for_an_hour,
     links_are_limited_by_the_hour,
     what_the_link_opens_is_enrolment_alone,
@@ -18,19 +24,26 @@ on_both_databases!(
     what_limits_refuse_is_logged_once_a_minute,
 );
 
+const MAILED: &str = "seventeen red geese fly";
+
 /// A user whose factor a hundred wrong codes have disabled, and a session that awaits it.
 async fn disabled(world: &World, name: &str) -> (User, Session) {
     let (user, _, _) = world.enrolled(name).await;
-    let mut session = world.sign_in(&user).await;
+    let session = guess_until_disabled(world, &user, PASSWORD).await;
+    (user, session)
+}
+
+async fn guess_until_disabled(world: &World, user: &User, password: &str) -> Session {
+    let mut session = world.sign_in_with(user, password, "").await;
     for minutes in [15, 30, 60, 60, 60, 60] {
         guess(world, &session, 15).await;
         world.advance_minutes(minutes);
-        session = world.sign_in(&user).await;
+        session = world.sign_in_with(user, password, "").await;
     }
     guess(world, &session, 10).await;
-    assert!(world.step(&user).await.disabled_at.is_some());
+    assert!(world.step(user).await.disabled_at.is_some());
     world.otp.set_tries(5);
-    (user, session)
+    session
 }
 
 async fn a_link_and_the_password_enrol_a_disabled_factor_anew(world: World) {
@@ -77,6 +90,69 @@ async fn while_codes_work_no_link_is_sent(world: World) {
         "second_factor.not_disabled"
     );
     assert_eq!(world.rows("links WHERE purpose = 'enrolment'").await, 0);
+    world.end().await;
+}
+
+async fn a_mailed_password_and_a_mailed_link_are_not_enough(world: World) {
+    let (user, _, recovery) = world.enrolled("ada").await;
+    world.reset_password(&user, MAILED).await;
+    let mut session = guess_until_disabled(&world, &user, MAILED).await;
+    assert_eq!(refused(session.send_link().await), "link.password_by_mail");
+    assert_eq!(world.rows("links WHERE purpose = 'enrolment'").await, 0);
+    // A recovery code is a way on, and enough to enrol anew.
+    session.recover(&recovery[0]).await.unwrap();
+    session.enrol(&world.otp, OTHER_NUMBER).await;
+    world.end().await;
+}
+
+async fn a_right_second_factor_since_makes_the_link_enough_again(world: World) {
+    let (user, _, _) = world.enrolled("ada").await;
+    world.reset_password(&user, MAILED).await;
+    let mut session = world.sign_in_with(&user, MAILED, "").await;
+    session.send_sign_in(&new_key()).await.unwrap();
+    session.give(&world.otp.newest_code(NUMBER)).await.unwrap();
+    let session = guess_until_disabled(&world, &user, MAILED).await;
+    session.send_link().await.unwrap();
+    let link = world.enrolment_link(&user, 1).await;
+    // But not where the mailbox sets the password again before the link is used.
+    let mut session = world.sign_in_with(&user, MAILED, "").await;
+    world.reset_password_for_the(2, &user, PASSWORD).await;
+    assert_eq!(refused(session.use_link(&link).await), "session.expired");
+    let mut session = world.sign_in(&user).await;
+    assert_eq!(
+        refused(session.use_link(&link).await),
+        "link.password_by_mail"
+    );
+    world.end().await;
+}
+
+async fn the_old_number_hears_of_all_of_it(world: World) {
+    let (user, session) = disabled(&world, "ada").await;
+    session.send_link().await.unwrap();
+    let link = world.enrolment_link(&user, 1).await;
+    let mut session = world.sign_in(&user).await;
+    session.use_link(&link).await.unwrap();
+    session.enrol(&world.otp, OTHER_NUMBER).await;
+    // On, six locks, disabled, the link, changed; and on again, at the new one.
+    let notices = world.otp.notices(11).await;
+    let told = |number: &str| {
+        let to = notices.iter().filter(|(_, to)| to == number);
+        to.map(|(notice, _)| *notice).collect::<Vec<_>>()
+    };
+    let old = told(NUMBER);
+    for notice in [
+        Notice::FactorDisabled,
+        Notice::EnrolmentLink,
+        Notice::NumberChanged,
+    ] {
+        assert_eq!(old.iter().filter(|told| **told == notice).count(), 1);
+    }
+    assert_eq!(told(OTHER_NUMBER), [Notice::TwoFactorOn]);
+    // For a day a code to the new number alone takes nothing away.
+    assert_eq!(
+        refused(session.disable().await),
+        "two_factor.number_changed_lately"
+    );
     world.end().await;
 }
 
@@ -133,7 +209,7 @@ async fn what_the_link_opens_is_enrolment_alone(world: World) {
     session.send_link().await.unwrap();
     let link = world.enrolment_link(&user, 1).await;
     assert_eq!(
-        refused(world.set_password_by_link(&link).await),
+        refused(world.set_password_by_link(&link, PASSWORD).await),
         "link.invalid"
     );
     let mut session = world.sign_in(&user).await;

@@ -1,5 +1,5 @@
-//! otp-api as its proto describes it, in memory, with the two faults that matter: no answer before
-//! a decision, and no answer after one.
+//! otp-api as its proto describes it, in memory, with the faults that matter: no answer before a
+//! decision, no answer after one, and a store that has forgotten what it decided.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::pin::Pin;
@@ -27,6 +27,8 @@ pub enum Fault {
     Away,
     /// It is decided, and the answer is lost.
     LostAnswer,
+    /// It is decided by a replica that was promoted and has heard of no attempt.
+    FailedOver,
 }
 
 /// One SMS with a code.
@@ -42,7 +44,10 @@ struct Made {
     code: String,
     expires_at_ms: i64,
     resend_at_ms: i64,
+    /// The key of the last resend, which repeated makes no other message.
+    resent_as: String,
     sends_left: u32,
+    tries: u32,
     tries_left: u32,
     used: bool,
     cancelled: bool,
@@ -245,6 +250,14 @@ impl Inner {
             .ok_or_else(not_found)
     }
 
+    fn forget_attempts(&mut self) {
+        self.answers.clear();
+        for made in self.made.values_mut() {
+            made.tries_left = made.tries;
+            made.used = false;
+        }
+    }
+
     fn decide(
         &mut self,
         request: &proto::VerifyChallengeRequest,
@@ -314,7 +327,9 @@ impl ChallengeService for FakeOtp {
             code: code.clone(),
             expires_at_ms: now_ms + 600_000,
             resend_at_ms: now_ms + 60_000,
+            resent_as: String::new(),
             sends_left: 2,
+            tries: inner.tries,
             tries_left: inner.tries,
             used: false,
             cancelled: false,
@@ -352,6 +367,9 @@ impl ChallengeService for FakeOtp {
         if fault == Some(Fault::Away) {
             return Err(silence());
         }
+        if fault == Some(Fault::FailedOver) {
+            inner.forget_attempts();
+        }
         let (verdict, tries_left) = inner.decide(&request, now_ms);
         if fault == Some(Fault::LostAnswer) {
             return Err(silence());
@@ -370,6 +388,11 @@ impl ChallengeService for FakeOtp {
         let now_ms = self.clock.now_ms();
         let mut inner = self.inner();
         let made = inner.find(&request.challenge_id, request.binding.as_ref())?;
+        if made.resent_as == request.idempotency_key {
+            return Ok(Response::new(proto::ResendChallengeResponse {
+                challenge: Some(described(&request.challenge_id, made)),
+            }));
+        }
         if now_ms < made.resend_at_ms {
             let wait = Duration::from_millis((made.resend_at_ms - now_ms) as u64);
             return Err(
@@ -383,6 +406,7 @@ impl ChallengeService for FakeOtp {
         }
         made.sends_left -= 1;
         made.resend_at_ms = now_ms + 60_000;
+        made.resent_as.clone_from(&request.idempotency_key);
         let sms = Sms {
             to: made.binding.number.clone(),
             code: made.code.clone(),

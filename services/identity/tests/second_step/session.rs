@@ -109,8 +109,12 @@ impl Session {
     }
 
     pub async fn resend(&self) -> Answer<proto::Challenge> {
+        self.resend_as(&new_key()).await
+    }
+
+    pub async fn resend_as(&self, key: &str) -> Answer<proto::Challenge> {
         let message = proto::ResendCodeRequest {
-            idempotency_key: new_key(),
+            idempotency_key: key.into(),
         };
         let answer = self.codes().resend_code(self.request(message)).await?;
         Ok(answer.into_inner().challenge.unwrap())

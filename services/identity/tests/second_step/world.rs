@@ -193,12 +193,23 @@ impl World {
 
     /// The token of the newest link to enrol anew, which is the n-th.
     pub async fn enrolment_link(&self, user: &User, nth: usize) -> String {
-        let mail = self.mail(user, "Set up your codes again", nth).await;
-        let link = mail
-            .text
-            .split_whitespace()
-            .find_map(|word| word.split_once("/link/"));
-        link.expect("a link").1.to_owned()
+        link_of(&self.mail(user, "Set up your codes again", nth).await)
+    }
+
+    /// Sets another password by a mailed link, as somebody does who has the mailbox alone.
+    pub async fn reset_password(&self, user: &User, new: &str) {
+        self.reset_password_for_the(1, user, new).await;
+    }
+
+    /// The same for the n-th time.
+    pub async fn reset_password_for_the(&self, nth: usize, user: &User, new: &str) {
+        let mut passwords = PasswordServiceClient::new(self.gateway());
+        let request = proto::RequestPasswordResetRequest {
+            email: user.email.clone(),
+        };
+        passwords.request_password_reset(request).await.unwrap();
+        let link = link_of(&self.mail(user, "Set a new password", nth).await);
+        self.set_password_by_link(&link, new).await.unwrap();
     }
 
     pub async fn user(&self, name: &str) -> User {
@@ -263,11 +274,11 @@ impl World {
     }
 
     /// Tries to set a password with a link.
-    pub async fn set_password_by_link(&self, link_token: &str) -> Answer<()> {
+    pub async fn set_password_by_link(&self, link_token: &str, new: &str) -> Answer<()> {
         PasswordServiceClient::new(self.gateway())
             .set_password_by_link(proto::SetPasswordByLinkRequest {
                 link_token: link_token.into(),
-                password: PASSWORD.into(),
+                password: new.into(),
             })
             .await?;
         Ok(())
@@ -376,4 +387,11 @@ pub fn refusal<T>(answer: Answer<T>) -> Refusal {
         Ok(_) => panic!("the call was not refused"),
         Err(status) => Refusal::from_status(&status).expect("a refusal, no failure"),
     }
+}
+
+/// The token of the link in a mail.
+fn link_of(mail: &proto::Mail) -> String {
+    let mut words = mail.text.split_whitespace();
+    let link = words.find_map(|word| word.split_once("/link/"));
+    link.expect("a link").1.to_owned()
 }

@@ -7,7 +7,7 @@ use tonic::{Code, Status};
 use uuid::Uuid;
 
 use crate::on_both_databases;
-use crate::world::{ADDRESS, OTHER_PASSWORD, PASSWORD, World, link_of, refusal};
+use crate::world::{ADDRESS, OTHER_PASSWORD, PASSWORD, World, newest_link, refusal};
 
 on_both_databases!(
     what_is_typed_wrongly_is_told_at_its_field_and_nothing_has_changed,
@@ -38,7 +38,7 @@ async fn what_is_typed_wrongly_is_told_at_its_field_and_nothing_has_changed(worl
     let user = world.user("ada").await;
     let session = world.sign_in(&user).await;
     world.request_reset(&user.email).await.unwrap();
-    let link = link_of(world.mails(&user.email, 3).await.last().unwrap());
+    let link = newest_link(&world.mails(&user.email, 3).await);
     let hash = "SELECT hash FROM passwords";
     let before: String = world.value(hash).await;
     let (bad, missing) = (Code::InvalidArgument, Code::NotFound);

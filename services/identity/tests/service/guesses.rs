@@ -11,7 +11,7 @@ use tonic::{Code, Status};
 use uuid::Uuid;
 
 use crate::on_both_databases;
-use crate::world::{ADDRESS, OTHER_PASSWORD, PASSWORD, User, World, link_of, reason, refusal};
+use crate::world::{ADDRESS, OTHER_PASSWORD, PASSWORD, User, World, newest_link, reason, refusal};
 
 on_both_databases!(
     from_the_fifth_failure_the_network_waits_ever_longer,
@@ -170,7 +170,7 @@ async fn at_a_hundred_in_all_only_a_reset_link_or_a_remembered_browser_gets_in(w
     );
     world.request_reset(&user.email).await.unwrap();
     let mails = world.mails(&user.email, 4).await;
-    let link = link_of(mails.last().unwrap());
+    let link = newest_link(&mails);
     world.set_by_link(&link, OTHER_PASSWORD).await.unwrap();
     world
         .try_sign_in(&user.email, OTHER_PASSWORD, &elsewhere(200), "")
@@ -193,7 +193,7 @@ async fn a_reset_opens_confirmations_again(world: World) {
     let closed = refusal(&session.confirm(PASSWORD).await.unwrap_err());
     assert_eq!(closed.get("way_in"), Some("password_reset"));
     world.request_reset(&user.email).await.unwrap();
-    let link = link_of(world.mails(&user.email, 3).await.last().unwrap());
+    let link = newest_link(&world.mails(&user.email, 3).await);
     world.set_by_link(&link, OTHER_PASSWORD).await.unwrap();
     let opened = world
         .try_sign_in(&user.email, OTHER_PASSWORD, ADDRESS, "")

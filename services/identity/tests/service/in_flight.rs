@@ -156,7 +156,7 @@ async fn whoever_changes_a_password_or_a_user_waits_for_sign_ins_under_way() {
 
     world.request_reset(&user.email).await.unwrap();
     let mails = world.mails(&user.email, 4).await;
-    let link = crate::world::link_of(&mails[3]);
+    let link = crate::world::newest_link(&mails);
     let there = world.clone();
     waits_for_the_user(&world, async move {
         there.set_by_link(&link, PASSWORD).await.unwrap();

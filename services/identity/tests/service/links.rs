@@ -8,7 +8,9 @@ use tokio::task::JoinSet;
 use tonic::{Code, Status};
 
 use crate::on_both_databases;
-use crate::world::{ADDRESS, OTHER_PASSWORD, PASSWORD, World, inner, link_of, reason, refusal};
+use crate::world::{
+    ADDRESS, OTHER_PASSWORD, PASSWORD, World, inner, link_of, newest_link, reason, refusal,
+};
 
 on_both_databases!(
     an_invitation_sets_the_first_password_once,
@@ -87,7 +89,7 @@ async fn an_invitation_ends_after_a_week_and_a_reset_after_an_hour(world: World)
 
     let user = world.user("bob").await;
     world.request_reset(&user.email).await.unwrap();
-    let link = link_of(&world.mails(&user.email, 3).await[2]);
+    let link = newest_link(&world.mails(&user.email, 3).await);
     assert_eq!(
         inspect(&world, &link).await.unwrap().purpose(),
         LinkPurpose::PasswordReset
@@ -155,7 +157,8 @@ async fn a_reset_signs_nobody_in_and_ends_sessions(world: World) {
     world.request_reset(&user.email).await.unwrap();
     world.request_reset(&user.email).await.unwrap();
     let mails = world.mails(&user.email, 4).await;
-    let (first, second) = (link_of(&mails[2]), link_of(&mails[3]));
+    let links = crate::world::links_in(&mails);
+    let (first, second) = (links[1].clone(), links[2].clone());
     world.set_by_link(&first, OTHER_PASSWORD).await.unwrap();
     let sessions: i64 = world.value("SELECT COUNT(*) FROM sessions").await;
     assert_eq!(sessions, 0);
@@ -242,7 +245,7 @@ async fn an_administrator_starts_a_reset_and_sees_no_link(world: World) {
     let refused = start(invited.id.to_string()).await.unwrap_err();
     assert_eq!(refusal(&refused).reason, "user.not_active");
     start(user.id.to_string()).await.unwrap();
-    let link = link_of(world.mails(&user.email, 3).await.last().unwrap());
+    let link = newest_link(&world.mails(&user.email, 3).await);
     let seen = inspect(&world, &link).await.unwrap();
     assert_eq!(seen.purpose(), LinkPurpose::PasswordReset);
     world.set_by_link(&link, OTHER_PASSWORD).await.unwrap();

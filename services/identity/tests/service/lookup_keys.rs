@@ -8,7 +8,7 @@ use tokio::task::JoinSet;
 
 use crate::guesses::{elsewhere, fails, judged, waits};
 use crate::on_both_databases;
-use crate::world::{ADDRESS, OTHER_PASSWORD, PASSWORD, World, link_of, reason, refusal};
+use crate::world::{ADDRESS, OTHER_PASSWORD, PASSWORD, World, newest_link, reason, refusal};
 
 on_both_databases!(
     a_new_lookup_key_shortens_no_wait,
@@ -98,7 +98,7 @@ async fn a_new_lookup_key_opens_no_account(mut world: World) {
 
     world.request_reset(&user.email).await.unwrap();
     let mails = world.mails(&user.email, 1).await;
-    let link = link_of(mails.last().unwrap());
+    let link = newest_link(&mails);
     world.set_by_link(&link, OTHER_PASSWORD).await.unwrap();
     world
         .try_sign_in(&user.email, OTHER_PASSWORD, ADDRESS, "")

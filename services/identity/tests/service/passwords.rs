@@ -18,7 +18,7 @@ async fn a_changed_password_ends_everything_else(world: World) {
     let (here, there) = (world.sign_in(&user).await, world.sign_in(&user).await);
     world.request_reset(&user.email).await.unwrap();
     let mails = world.mails(&user.email, 3).await;
-    let reset = crate::world::link_of(&mails[2]);
+    let reset = crate::world::newest_link(&mails);
     let token = here.change(PASSWORD, OTHER_PASSWORD).await.unwrap();
     assert_eq!(
         reason(here.who().await),

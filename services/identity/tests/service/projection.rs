@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 use tonic::Code;
 
 use crate::on_both_databases;
-use crate::world::{World, link_of, reason, refusal};
+use crate::world::{World, newest_link, reason, refusal};
 
 on_both_databases!(
     only_a_newer_version_is_stored,
@@ -88,7 +88,7 @@ async fn an_email_leads_to_one_user_and_is_free_when_he_is_gone(world: World) {
 async fn another_mailbox_ends_the_links_of_the_first(world: World) {
     let mut user = world.user("ada").await;
     world.request_reset(&user.email).await.unwrap();
-    let link = link_of(&world.mails(&user.email, 3).await[2]);
+    let link = newest_link(&world.mails(&user.email, 3).await);
     world
         .change(&mut user, |user| user.email = "ada@example.net".to_owned())
         .await;

@@ -451,3 +451,15 @@ pub fn link_of(mail: &proto::Mail) -> String {
         .expect("a link");
     link.1.to_owned()
 }
+
+/// The same of the newest mail with one: a batch of mails leaves in any order, so that a notice of
+/// what came before may stand behind it.
+pub fn newest_link(mails: &[proto::Mail]) -> String {
+    links_in(mails).pop().expect("a mail with a link")
+}
+
+/// The tokens of all links in mails.
+pub fn links_in(mails: &[proto::Mail]) -> Vec<String> {
+    let with_link = mails.iter().filter(|mail| mail.text.contains("/link/"));
+    with_link.map(link_of).collect()
+}

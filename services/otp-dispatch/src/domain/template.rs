@@ -72,11 +72,15 @@ pub enum Notice {
     BrowserRemembered,
     /// An administrator reset the factors.
     FactorReset,
+    /// Very many wrong codes in a row: codes by SMS no longer sign in.
+    FactorDisabled,
+    /// A link with which a disabled factor is enrolled anew was mailed.
+    EnrolmentLink,
 }
 
 impl Notice {
     /// All notices.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
         Self::TwoFactorOn,
         Self::TwoFactorOff,
         Self::NumberChanged,
@@ -85,6 +89,8 @@ impl Notice {
         Self::FactorLocked,
         Self::BrowserRemembered,
         Self::FactorReset,
+        Self::FactorDisabled,
+        Self::EnrolmentLink,
     ];
 
     /// The word in metrics and in the hash of a request's body.
@@ -98,6 +104,8 @@ impl Notice {
             Self::FactorLocked => "factor_locked",
             Self::BrowserRemembered => "browser_remembered",
             Self::FactorReset => "factor_reset",
+            Self::FactorDisabled => "factor_disabled",
+            Self::EnrolmentLink => "enrolment_link",
         }
     }
 }
@@ -140,6 +148,8 @@ struct NoticeTexts {
     factor_locked: String,
     browser_remembered: String,
     factor_reset: String,
+    factor_disabled: String,
+    enrolment_link: String,
 }
 
 impl NoticeTexts {
@@ -153,6 +163,8 @@ impl NoticeTexts {
             Notice::FactorLocked => &self.factor_locked,
             Notice::BrowserRemembered => &self.browser_remembered,
             Notice::FactorReset => &self.factor_reset,
+            Notice::FactorDisabled => &self.factor_disabled,
+            Notice::EnrolmentLink => &self.enrolment_link,
         }
     }
 }

@@ -50,5 +50,7 @@ fn notice(notice: i32) -> Option<Notice> {
         pb::Notice::FactorLocked => Some(Notice::FactorLocked),
         pb::Notice::BrowserRemembered => Some(Notice::BrowserRemembered),
         pb::Notice::FactorReset => Some(Notice::FactorReset),
+        pb::Notice::FactorDisabled => Some(Notice::FactorDisabled),
+        pb::Notice::EnrolmentLink => Some(Notice::EnrolmentLink),
     }
 }

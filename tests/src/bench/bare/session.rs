@@ -114,6 +114,7 @@ impl SignInService for Bare {
                 second_factor_at: None,
                 second_factor_active: false,
                 may_enrol: false,
+                second_factor_disabled: false,
                 expires_at,
                 email,
                 locale,

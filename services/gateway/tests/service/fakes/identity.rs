@@ -74,6 +74,7 @@ impl SignInService for Fakes {
             password_at: Some(to_proto(SystemClock.now())),
             second_factor_at: None,
             second_factor_active: world.profile.two_factor_active,
+            second_factor_disabled: world.disabled,
             may_enrol: world.may_enrol
                 && world.sessions[&token].0 == SessionStage::AwaitingSecondFactor,
             expires_at: None,

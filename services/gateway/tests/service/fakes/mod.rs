@@ -49,6 +49,8 @@ pub struct World {
     /// Open sessions by token: stage, and whether the password is fresh.
     pub sessions: HashMap<String, (SessionStage, bool)>,
     pub two_factor: bool,
+    /// Whether the factor is disabled.
+    pub disabled: bool,
     /// Whether sessions that await their second factor may enrol it anew.
     pub may_enrol: bool,
     pub confirmed_number: String,
@@ -98,6 +100,7 @@ impl Fakes {
             },
             sessions: HashMap::new(),
             two_factor,
+            disabled: false,
             may_enrol: false,
             confirmed_number: if two_factor { number } else { String::new() },
             second_factor_fresh: false,

@@ -1,22 +1,27 @@
 //! The mailed link with which a disabled factor is enrolled anew. With the password it stands where a
 //! recovery code would: it opens enrolment in one session, and only the code to the new number ends
-//! the sign-in.
+//! the sign-in. Where a mailed link has set that password, too, and no second factor was right since,
+//! the mailbox would be all that is asked, and the link is refused.
 
 use std::time::Duration;
 
 use sallyport_chassis::{Caller, Secret, clock};
+use sallyport_proto::otp::v1::Notice as SmsNotice;
 use sallyport_sql::StoreError;
+use sea_orm::ConnectionTrait;
+use uuid::Uuid;
 
 use super::refusal::CodeRefusal;
 use super::remaining;
 use crate::app::App;
 use crate::app::events::{self, EventDraft};
 use crate::app::mail::{self, MailJob};
+use crate::app::notices;
 use crate::app::session::{self, Renewal, authenticate};
 use crate::domain::token;
 use crate::store::links::{self, Purpose};
-use crate::store::second_steps;
 use crate::store::sessions::Stage;
+use crate::store::{factors, second_steps, users};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -33,10 +38,7 @@ pub async fn send(app: &App, caller: &Caller) -> Result<(), CodeRefusal> {
     let now = app.clock.now();
     let now_ms = now.as_millisecond();
     let tx = app.database.begin().await?;
-    second_steps::lock(&tx, user.id)
-        .await?
-        .filter(second_steps::Model::is_disabled)
-        .ok_or(CodeRefusal::NotDisabled)?;
+    hold_disabled(&tx, user.id).await?;
     let full = links::full_since(
         &tx,
         user.id,
@@ -67,6 +69,8 @@ pub async fn send(app: &App, caller: &Caller) -> Result<(), CodeRefusal> {
     )
     .await?;
     mail::put(&tx, app, &MailJob::Link { link_id }).await?;
+    let number = factors::disabled(&tx, user.id).await?;
+    notices::tell_by_sms(&tx, app, user, SmsNotice::EnrolmentLink, &number).await?;
     let event = EventDraft::of(caller, user, "two_factor_link_requested");
     events::record(&tx, app, event).await?;
     tx.commit().await.map_err(StoreError::from)?;
@@ -86,10 +90,7 @@ pub async fn take(app: &App, caller: &Caller, link_token: &Secret) -> Result<Sec
     let hash = token::hash_of(token::LINK, link_token.expose()).ok_or(CodeRefusal::LinkInvalid)?;
     let now_ms = app.clock.now_ms();
     let tx = app.database.begin().await?;
-    second_steps::lock(&tx, user.id)
-        .await?
-        .filter(second_steps::Model::is_disabled)
-        .ok_or(CodeRefusal::NotDisabled)?;
+    hold_disabled(&tx, user.id).await?;
     let link = links::find_open(&tx, &hash, now_ms)
         .await?
         .filter(|link| link.user_id == user.id && link.purpose == Purpose::Enrolment)
@@ -108,4 +109,18 @@ pub async fn take(app: &App, caller: &Caller, link_token: &Secret) -> Result<Sec
     tx.commit().await.map_err(StoreError::from)?;
     app.outbox_wake.notify_one();
     Ok(session_token)
+}
+
+/// Holds the rows of the user and of his second step, in the order of everybody who holds both, and
+/// refuses unless the link may stand in for the factor.
+async fn hold_disabled(tx: &impl ConnectionTrait, user_id: Uuid) -> Result<(), CodeRefusal> {
+    users::lock(tx, user_id).await?;
+    let step = second_steps::lock(tx, user_id)
+        .await?
+        .filter(second_steps::Model::is_disabled)
+        .ok_or(CodeRefusal::NotDisabled)?;
+    match step.password_mailed_at {
+        None => Ok(()),
+        Some(_) => Err(CodeRefusal::PasswordByMail),
+    }
 }

@@ -60,6 +60,9 @@ pub enum CodeRefusal {
     /// The factor is not disabled, so there is none to enrol anew.
     #[error("the factor is not disabled")]
     NotDisabled,
+    /// A mailed link set the password, and no second factor was right since.
+    #[error("the mailbox would be all that is asked")]
+    PasswordByMail,
     /// Not an open link of this user that enrols.
     #[error("the link is not valid")]
     LinkInvalid,

@@ -1,7 +1,6 @@
 //! Sending the same code again.
 
-use sallyport_chassis::Caller;
-use sallyport_sql::StoreError;
+use sallyport_chassis::{Caller, clock};
 
 use super::open::send_key;
 use super::refusal::CodeRefusal;
@@ -47,9 +46,12 @@ pub async fn resend_code(
     let event = EventDraft::of(caller, user, "code_resent")
         .with("purpose", challenge.purpose.word())
         .with("number_ending", challenge.number.last_two());
-    let tx = app.database.begin().await?;
-    events::record(&tx, app, event).await?;
-    tx.commit().await.map_err(StoreError::from)?;
+    // A repeated call made no other message. Each message moves the instant at which the next one may
+    // be asked for, so that names it.
+    let resend_at = live.state.resend_at.as_ref().and_then(clock::from_proto);
+    let at_ms = resend_at.map_or_else(|| app.clock.now_ms(), |at| at.as_millisecond());
+    let id = clock::id_of(at_ms, &[&challenge.id, "code_resent"]);
+    events::record_once(db, app, id, event).await?;
     app.outbox_wake.notify_one();
     Ok(live)
 }

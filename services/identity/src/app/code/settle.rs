@@ -87,6 +87,9 @@ pub(super) async fn settle_right(
             if step.active && step.disabled_at.is_none() {
                 return Err(CodeRefusal::NoChallenge);
             }
+            if step.is_disabled() {
+                bind::enrol_anew(&tx, app, user, challenge).await?;
+            }
             bind::replace_number(&tx, app, challenge, EndReason::EnrolledAnew).await?;
             recovery_codes = bind::activate(&tx, app, caller, context, &challenge.number).await?;
         }

@@ -16,7 +16,7 @@ use crate::app::session::{self, SessionContext};
 use crate::domain::mail_text::Notice;
 use crate::store::challenges::Challenge;
 use crate::store::factors::EndReason;
-use crate::store::{browsers, factors, second_steps};
+use crate::store::{browsers, factors, second_steps, users};
 
 /// Refuses a number that many users have already (rule 13), without a hint whose it is.
 pub(crate) async fn refuse_shared(
@@ -43,6 +43,24 @@ pub(crate) async fn replace_number(
     factors::end_all(tx, proved.user_id, reason, now_ms).await?;
     let id = clock::new_id(&*app.clock);
     factors::confirm(tx, id, proved.user_id, &proved.number, now_ms).await
+}
+
+/// Where a disabled number is enrolled anew by another one, the old one is told, and the day of rule
+/// 41 begins, as with every change of number.
+pub(crate) async fn enrol_anew(
+    tx: &impl ConnectionTrait,
+    app: &App,
+    user: &users::Model,
+    proved: &Challenge,
+) -> Result<(), StoreError> {
+    let old = factors::disabled(tx, user.id).await?;
+    match old.filter(|old| *old != proved.number) {
+        None => Ok(()),
+        Some(old) => {
+            second_steps::number_changed(tx, user.id, app.clock.now_ms()).await?;
+            notices::tell(tx, app, user, Notice::NumberChanged, [&old]).await
+        }
+    }
 }
 
 /// Sign-in asks from now on; other sessions and remembered browsers end. Returns the new recovery

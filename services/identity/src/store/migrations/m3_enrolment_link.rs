@@ -1,7 +1,8 @@
-//! A session that a mailed link lets enrol a disabled second factor anew.
+//! A session that a mailed link lets enrol a disabled second factor anew, and what keeps that link
+//! from a password that a mailed link has set, too.
 
 use sea_orm_migration::prelude::*;
-use sea_orm_migration::schema::boolean;
+use sea_orm_migration::schema::{big_integer_null, boolean};
 
 /// Version 3.
 pub struct Migration;
@@ -20,6 +21,14 @@ impl MigrationTrait for Migration {
                 Table::alter()
                     .table("sessions")
                     .add_column(boolean("enrols_anew").default(false))
+                    .to_owned(),
+            )
+            .await?;
+        manager
+            .alter_table(
+                Table::alter()
+                    .table("second_steps")
+                    .add_column(big_integer_null("password_mailed_at"))
                     .to_owned(),
             )
             .await
