@@ -4,6 +4,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 LOCAL := deploy/local
 N ?= 1
+ATTACK_SCALE ?= 1
 
 .PHONY: help
 help: ## Print this list
@@ -58,6 +59,12 @@ ci: check test ## What CI runs
 bench: ## Measure the product against the bare limit, in turn; target/reports/bench.json
 	@$(LOCAL)/require.sh build servers
 	cargo run --quiet --release -p sallyport-tests --bin bench
+
+.PHONY: attack
+attack: ## Attack the real stack, a million guesses, or a part: make attack ATTACK_SCALE=0.01
+	@$(LOCAL)/require.sh build servers
+	cargo build --quiet --release -p identity -p otp-dispatch -p account-admin -p gateway -p sallyportctl
+	cargo run --quiet --release -p sallyport-tests --bin attack -- --scale $(ATTACK_SCALE)
 
 .PHONY: dist
 dist: ## One stripped binary of the all-in-one under dist/

@@ -158,6 +158,7 @@ service() { # NAME BINARY: with its own environment, certificate, keys and log
                 export SALLYPORT__QUEUE__URL=amqp://guest:guest@127.0.0.1:$rabbit_port/%2f
                 if [[ $name == otp-api ]]; then
                     tls LISTEN
+                    export SALLYPORT__DATABASE__URL=postgres://sallyport@127.0.0.1:$postgres_port/sallyport
                     export SALLYPORT__LISTEN__ADDRESS=127.0.0.1:$otp_port
                 fi
                 ;;

@@ -44,6 +44,7 @@ const FORBIDDEN: &[(&str, &[&str])] = &[
     ("identity/src/app", &["crate::grpc", "crate::adapters"]),
     ("otp-dispatch/src/domain", PURE),
     ("otp-dispatch/src/adapters", ADAPTERS),
+    ("otp-dispatch/src/store", STORE),
     (
         "otp-dispatch/src/app",
         &[

@@ -2,6 +2,7 @@
 //! something is away, recovery without a restart of ours, no message lost, no double that is not
 //! counted as doubt.
 
+mod failover;
 mod gate;
 mod kills;
 

@@ -21,6 +21,7 @@ On stdout: one JSON line with the ports. On stderr: what happens.
   GET /health                          200 while both sides listen
   GET /messages?to=%2B33601020304      what arrived there, oldest first
       &wait=SECONDS&after=N            and wait until there are more than N
+  GET /counts                          how many arrived at each number
   PUT /holding?on=true|false           take messages and never answer them
 `;
 
@@ -266,6 +267,12 @@ function listMessages(query, response) {
   });
 }
 
+function countMessages(response) {
+  const counts = {};
+  for (const { to } of messages) counts[to] = (counts[to] ?? 0) + 1;
+  answer(response, 200, counts);
+}
+
 const http = createServer((request, response) => {
   const { pathname, searchParams } = new URL(request.url, "http://loopback");
   if (request.method === "PUT" && pathname === "/holding") {
@@ -275,7 +282,8 @@ const http = createServer((request, response) => {
   if (request.method !== "GET") return answer(response, 405, { error: "GET, or PUT /holding" });
   if (pathname === "/health") return answer(response, 200, { bound: bound.size, messages: messages.length });
   if (pathname === "/messages") return listMessages(searchParams, response);
-  return answer(response, 404, { error: "there is /health, /messages and /holding" });
+  if (pathname === "/counts") return countMessages(response);
+  return answer(response, 404, { error: "there is /health, /messages, /counts and /holding" });
 });
 
 // ---- start and stop -------------------------------------------------------------------------

@@ -1,10 +1,12 @@
 //! The whole system, started for a test: embedded, or on PostgreSQL, Redis, RabbitMQ and a carrier
 //! that somebody else wrote. The same services, the same front door; only three URLs differ.
 
+pub mod attack;
 pub mod bench;
 pub mod portal_client;
 pub mod processes;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
@@ -45,7 +47,7 @@ pub struct System {
     servers: Option<Servers>,
     stop: CancellationToken,
     waiting: Option<tokio::task::JoinHandle<Result<()>>>,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 impl System {
@@ -111,7 +113,7 @@ impl System {
             servers,
             stop,
             waiting: Some(tokio::spawn(system.wait())),
-            _folder: folder,
+            folder,
         })
     }
 
@@ -150,6 +152,16 @@ impl System {
             }
         }
         Ok(texts)
+    }
+
+    /// The unix socket at which whoever connects is an operator.
+    pub fn operator_socket(&self) -> PathBuf {
+        self.folder.path().join("operator.sock")
+    }
+
+    /// The carrier; the embedded stack has none.
+    pub fn smsc(&self) -> Option<&ForeignSmsc> {
+        self.servers.as_ref().map(|servers| &servers.smsc)
     }
 
     /// Which stack it is.

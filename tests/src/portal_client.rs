@@ -149,6 +149,35 @@ impl PortalClient {
         self.follow().await
     }
 
+    /// What a browser would send of the form with this action on the page that is shown.
+    pub fn form(&self, action: &str) -> Option<Vec<(String, String)>> {
+        fields_of(&self.page.text, action)
+    }
+
+    /// Posts fields as whoever can make this browser post them: its cookies go along, and of the
+    /// headers that tell where a form stood only those given here. The page that is shown, and the
+    /// cookies, stay; gives the status.
+    pub async fn post_as(
+        &self,
+        path: &str,
+        fields: &[(String, String)],
+        headers: &[(&'static str, &str)],
+    ) -> Result<StatusCode> {
+        let mut request = self
+            .http
+            .post(format!("{}{path}", self.base))
+            .header(ACCEPT, "text/html")
+            .header(COOKIE, self.cookie())
+            .form(fields);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let answer = request.send().await;
+        Ok(answer
+            .with_context(|| format!("{path} is not answered"))?
+            .status())
+    }
+
     /// Sets the password of a one-time link (`spl_…`).
     pub async fn choose_password(&mut self, link_token: &str, password: &str) -> Result<()> {
         self.open(&format!("/link/{link_token}")).await?;
@@ -187,11 +216,7 @@ impl PortalClient {
     }
 
     async fn send(&mut self, path: &str, request: RequestBuilder) -> Result<()> {
-        let cookies = self
-            .cookies
-            .iter()
-            .map(|(name, value)| format!("{name}={value}"));
-        let cookies = cookies.collect::<Vec<_>>().join("; ");
+        let cookies = self.cookie();
         let mut request = request
             .header(ACCEPT, "text/html")
             .header(ACCEPT_LANGUAGE, "en")
@@ -217,6 +242,15 @@ impl PortalClient {
         };
         path.clone_into(&mut self.path);
         Ok(())
+    }
+
+    /// The value of the header `Cookie`.
+    fn cookie(&self) -> String {
+        let pairs = self
+            .cookies
+            .iter()
+            .map(|(name, value)| format!("{name}={value}"));
+        pairs.collect::<Vec<_>>().join("; ")
     }
 
     /// Keeps or drops a cookie as a browser does; one that it would refuse is an error.

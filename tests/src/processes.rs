@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use sallyport_testkit::{
-    ForeignSmsc, Port, Postgres, Process, RabbitMq, Ready, Redis, SmscOptions, target_folder,
+    ForeignSmsc, Port, Postgres, Process, RabbitMq, Ready, Redis, SmscOptions,
 };
 
 /// The processes. Dropping it kills them all.
@@ -20,6 +20,8 @@ pub struct Processes {
     pub account_admin: Process,
     /// The gateway.
     pub gateway: Process,
+    /// More of identity and otp-api, where they were asked for.
+    pub second: Option<Second>,
     /// The carrier.
     pub smsc: ForeignSmsc,
     /// PostgreSQL of its own.
@@ -31,11 +33,23 @@ pub struct Processes {
     /// The portal's address.
     pub portal: String,
     identity_port: Port,
+    otp_port: Port,
     account_admin_port: Port,
     /// Where each program answers `/metrics`.
     metrics_ports: Vec<(&'static str, Port)>,
     _ports: Vec<Port>,
     folder: tempfile::TempDir,
+}
+
+/// A second identity, which calls a second otp-api, on the same stores as the first ones.
+pub struct Second {
+    /// identity
+    pub identity: Process,
+    /// otp-api
+    pub otp_api: Process,
+    identity_port: Port,
+    otp_port: Port,
+    _metrics_ports: [(&'static str, Port); 2],
 }
 
 /// The programs, by the names of their binaries.
@@ -100,6 +114,15 @@ impl Processes {
     /// (`OTP__RESEND_SECONDS`), `CHALLENGES__…` for otp-api and the dispatchers, and `TELEMETRY__…`
     /// for all.
     pub async fn start(settings: &[(&str, &str)]) -> Result<Self> {
+        Self::start_either(settings, false).await
+    }
+
+    /// The same with a second identity and a second otp-api.
+    pub async fn start_doubled(settings: &[(&str, &str)]) -> Result<Self> {
+        Self::start_either(settings, true).await
+    }
+
+    async fn start_either(settings: &[(&str, &str)], doubled: bool) -> Result<Self> {
         let folder = tempfile::tempdir()?;
         make_certificates(folder.path()).await?;
         let (postgres, redis, rabbitmq, smsc) = tokio::try_join!(
@@ -134,28 +157,54 @@ impl Processes {
         let account_admin = services.account_admin().await?;
         let dispatchers = vec![services.dispatcher().await?];
         let gateway = services.gateway().await?;
+        let second = if doubled {
+            Some(services.second().await?)
+        } else {
+            None
+        };
         Ok(Self {
             identity,
             otp_api,
             dispatchers,
             account_admin,
             gateway,
+            second,
             smsc,
             postgres,
             redis,
             rabbitmq,
             portal,
             identity_port,
+            otp_port,
             account_admin_port,
             metrics_ports,
-            _ports: vec![otp_port, gateway_port],
+            _ports: vec![gateway_port],
             folder,
         })
     }
 
     /// `localhost:PORT` of identity.
     pub fn identity_address(&self) -> String {
-        format!("localhost:{}", self.identity_port.number())
+        localhost(&self.identity_port)
+    }
+
+    /// `localhost:PORT` of each identity.
+    pub fn identity_addresses(&self) -> Vec<String> {
+        let second = self.second.as_ref().map(|second| &second.identity_port);
+        let ports = std::iter::once(&self.identity_port).chain(second);
+        ports.map(localhost).collect()
+    }
+
+    /// `localhost:PORT` of each otp-api.
+    pub fn otp_addresses(&self) -> Vec<String> {
+        let second = self.second.as_ref().map(|second| &second.otp_port);
+        let ports = std::iter::once(&self.otp_port).chain(second);
+        ports.map(localhost).collect()
+    }
+
+    /// `localhost:PORT` of account-admin.
+    pub fn account_admin_address(&self) -> String {
+        localhost(&self.account_admin_port)
     }
 
     /// What the `/metrics` of a program says now.
@@ -185,9 +234,9 @@ impl Processes {
 
     /// Makes an organisation with `sallyportctl`, as an operator does, and gives its administrator.
     pub async fn organisation(&self, name: &str, email: &str) -> Result<Invited> {
-        let url = format!("https://localhost:{}", self.account_admin_port.number());
+        let url = format!("https://{}", self.account_admin_address());
         let path = |name: &str| self.certificate(name).display().to_string();
-        let output = tokio::process::Command::new(target_folder().join("debug/sallyportctl"))
+        let output = tokio::process::Command::new(Process::path_of("sallyportctl")?)
             .args(["--output", "json", "org", "create", "--url", &url])
             .args([
                 "--cert",
@@ -217,6 +266,7 @@ impl Processes {
     }
 }
 
+#[derive(Clone)]
 struct Services<'a> {
     folder: &'a Path,
     settings: &'a [(&'a str, &'a str)],
@@ -233,6 +283,26 @@ struct Services<'a> {
 }
 
 impl Services<'_> {
+    async fn second(&self) -> Result<Second> {
+        let (identity_port, otp_port) = (Port::take()?, Port::take()?);
+        let metrics_ports = [("identity", Port::take()?), ("otp-api", Port::take()?)];
+        let services = Services {
+            identity: identity_port.number(),
+            otp: otp_port.number(),
+            metrics: &metrics_ports,
+            ..self.clone()
+        };
+        let otp_api = services.otp_api().await?;
+        let identity = services.identity().await?;
+        Ok(Second {
+            identity,
+            otp_api,
+            identity_port,
+            otp_port,
+            _metrics_ports: metrics_ports,
+        })
+    }
+
     async fn identity(&self) -> Result<Process> {
         let mut variables = vec![
             ("DATABASE__URL".to_owned(), self.database.clone()),
@@ -261,6 +331,7 @@ impl Services<'_> {
 
     async fn otp_api(&self) -> Result<Process> {
         let mut variables = self.backends();
+        variables.push(("DATABASE__URL".to_owned(), self.database.clone()));
         variables.extend(self.listen("otp-api", self.otp));
         self.run("otp-api", "OTP__", variables, tcp(self.otp)).await
     }
@@ -375,17 +446,20 @@ fn address_of(ports: &[(&str, Port)], program: &str) -> Result<String> {
     Ok(format!("127.0.0.1:{}", port.number()))
 }
 
+fn localhost(port: &Port) -> String {
+    format!("localhost:{}", port.number())
+}
+
 fn tcp(port: u16) -> Ready {
     Ready::Tcp(([127, 0, 0, 1], port).into())
 }
 
 async fn make_certificates(folder: &Path) -> Result<()> {
-    let status = tokio::process::Command::new(target_folder().join("debug/sallyportctl"))
+    let status = tokio::process::Command::new(Process::path_of("sallyportctl")?)
         .args(["certs", "--out"])
         .arg(folder.join("certs"))
         .status()
-        .await
-        .context("target/debug/sallyportctl: build the programs first (make test does)")?;
+        .await?;
     ensure!(status.success(), "sallyportctl certs failed");
     Ok(())
 }

@@ -163,6 +163,27 @@ mod tests {
         assert_eq!(url.scheme(), "amqp");
     }
 
+    #[test]
+    fn a_url_of_several_hosts_masks_its_password_and_is_local_if_all_are() {
+        let url = SecretUrl::new("redis+sentinel://portal:p@ss@a:1,b:2,[::1]:3/primary/4");
+        assert_eq!(url.scheme(), "redis+sentinel");
+        assert_eq!(
+            format!("{url:?}"),
+            "redis+sentinel://portal:•••@a:1,b:2,[::1]:3/primary/4"
+        );
+        let is_local = |url: &str| SecretUrl::new(url).is_local();
+        assert!(is_local(
+            "redis+sentinel://u:p@localhost:1,127.0.0.1,[::1]:3/primary"
+        ));
+        for url in [
+            "redis+sentinel://localhost:1,b:2/primary",
+            "rediss+sentinel://u:localhost@a:1,localhost:2/primary",
+            "redis+sentinel://localhost:1,[2001:db8::1]:2/primary",
+        ] {
+            assert!(!is_local(url), "{url}");
+        }
+    }
+
     fn serde_plain(secret: &Secret) -> String {
         #[derive(Serialize)]
         struct Holder<'a> {

@@ -1,5 +1,6 @@
 //! A carrier that Sallyport did not write: npm `smpp`, in `tests/foreign-smsc`.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -131,6 +132,13 @@ impl ForeignSmsc {
             self.launch.log().display()
         );
         Ok(found)
+    }
+
+    /// How many messages have arrived at each number (`+33…`).
+    pub async fn counts(&self) -> anyhow::Result<BTreeMap<String, u64>> {
+        let answer = self.client.get(self.url("/counts")).send().await;
+        let answer = answer.context("the carrier does not answer")?;
+        Ok(answer.error_for_status()?.json().await?)
     }
 
     async fn query(&self, query: &[(&str, &str)]) -> anyhow::Result<Vec<SmscMessage>> {

@@ -27,7 +27,8 @@
 //! writes these variables to FILE, and stays until its stdin closes or SIGTERM.
 //!
 //! A test that stops or kills a server starts its own: [`Postgres::start`], [`Redis::start`],
-//! [`RabbitMq::start`].
+//! [`RabbitMq::start`]. So does one that has the primary of a replicated Redis fail:
+//! [`ReplicatedRedis::start`].
 //!
 //! # What every child has in common
 //!
@@ -52,6 +53,7 @@ mod postgres;
 mod process;
 mod rabbitmq;
 mod redis_server;
+mod replicated_redis;
 pub mod servers;
 mod supervised;
 
@@ -64,6 +66,7 @@ pub use postgres::Postgres;
 pub use process::{Process, ProcessBuilder, Ready};
 pub use rabbitmq::RabbitMq;
 pub use redis_server::Redis;
+pub use replicated_redis::ReplicatedRedis;
 
 /// Cargo's target folder, where screenshots and logs that outlive a run go.
 pub fn target_folder() -> std::path::PathBuf {

@@ -95,6 +95,11 @@ pub struct Process {
 }
 
 impl Process {
+    /// Where a program of this workspace is: in the folder that Cargo built the caller into.
+    pub fn path_of(program: &str) -> anyhow::Result<PathBuf> {
+        locate(program.as_ref())
+    }
+
     /// A program of this workspace by name, from the folder that Cargo built the test into, or
     /// any program by path.
     pub fn builder(program: impl AsRef<Path>) -> anyhow::Result<ProcessBuilder> {

@@ -1,6 +1,10 @@
 //! Redis as a child process.
 
-use anyhow::ensure;
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+use redis::AsyncConnectionConfig;
+use redis::aio::MultiplexedConnection;
 
 use crate::folder::Folder;
 use crate::port::Port;
@@ -22,6 +26,11 @@ pub struct Redis {
 impl Redis {
     /// Starts an empty server; returns when it answers.
     pub async fn start() -> anyhow::Result<Self> {
+        Self::start_with(&[]).await
+    }
+
+    /// The same with more settings, as `redis-server` takes them on its command line.
+    pub async fn start_with(settings: &[&str]) -> anyhow::Result<Self> {
         let program = find("redis-server", &[], "redis-server")?;
         let folder = Folder::new("redis")?;
         let port = Port::take()?;
@@ -31,7 +40,8 @@ impl Redis {
             .args(["--maxmemory-policy", "noeviction", "--save", ""])
             .args(["--appendonly", "yes", "--appendfsync", "everysec"])
             .arg("--dir")
-            .arg(folder.path());
+            .arg(folder.path())
+            .args(settings);
         let running = launch.spawn()?;
         let mut server = Self {
             running: None,
@@ -51,6 +61,10 @@ impl Redis {
         format!("redis://127.0.0.1:{}", self.port.number())
     }
 
+    pub(crate) fn port(&self) -> u16 {
+        self.port.number()
+    }
+
     /// The URL of another numbered database, below 4096. Scripts, channels and settings are
     /// shared by all of them.
     pub fn url_for_db(&self, number: u32) -> String {
@@ -59,9 +73,7 @@ impl Redis {
 
     /// Empties every database and forgets the scripts.
     pub async fn flush(&self) -> anyhow::Result<()> {
-        let mut connection = redis::Client::open(self.url())?
-            .get_multiplexed_async_connection()
-            .await?;
+        let mut connection = connect(&self.url()).await?;
         redis::pipe()
             .cmd("FLUSHALL")
             .ignore()
@@ -96,12 +108,22 @@ impl Redis {
         self.ready(self.launch.spawn()?).await
     }
 
+    /// Asks `probe` until it succeeds, for as long as the server runs.
+    pub(crate) async fn until<T, F, P>(&mut self, ready: &str, probe: P) -> anyhow::Result<T>
+    where
+        P: FnMut() -> F,
+        F: Future<Output = anyhow::Result<T>>,
+    {
+        let server = self.running.as_mut().context("Redis is not running")?;
+        server.until(ready, probe).await
+    }
+
     async fn ready(&mut self, mut server: Supervised) -> anyhow::Result<()> {
-        let client = redis::Client::open(self.url())?;
+        let url = self.url();
         server
             .until("it answered PING", || async {
                 // A server that still reads its file answers with the error LOADING.
-                let mut connection = client.get_multiplexed_async_connection().await?;
+                let mut connection = connect(&url).await?;
                 redis::cmd("PING").exec_async(&mut connection).await?;
                 Ok(())
             })
@@ -111,15 +133,22 @@ impl Redis {
     }
 }
 
+/// A connection that waits longer for an answer than the library would: the machine may be busy.
+pub(crate) async fn connect(url: &str) -> anyhow::Result<MultiplexedConnection> {
+    let patient = AsyncConnectionConfig::new().set_response_timeout(Some(Duration::from_secs(30)));
+    let client = redis::Client::open(url)?;
+    Ok(client
+        .get_multiplexed_async_connection_with_config(&patient)
+        .await?)
+}
+
 pub(crate) fn url_for_db(server: &str, number: u32) -> String {
     format!("{}/{number}", server.trim_end_matches('/'))
 }
 
 /// Empties one numbered database.
 pub(crate) async fn flush_db(url: &str) -> anyhow::Result<()> {
-    let mut connection = redis::Client::open(url)?
-        .get_multiplexed_async_connection()
-        .await?;
+    let mut connection = connect(url).await?;
     redis::cmd("FLUSHDB").exec_async(&mut connection).await?;
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! PostgreSQL and Redis, really started and really spoken with.
 
 use redis::AsyncTypedCommands;
-use sallyport_testkit::{Postgres, Redis};
+use sallyport_testkit::{Postgres, Redis, ReplicatedRedis};
 use sea_orm::{ConnectionTrait, Database, DbBackend, Statement};
 use tokio::net::TcpStream;
 
@@ -108,5 +108,69 @@ async fn redis_keeps_what_was_written_through_stop_and_kill() -> anyhow::Result<
         connect(server.url_for_db(4095)).await?.get("other").await?,
         None
     );
+    Ok(())
+}
+
+/// The value of `key`, and whether the server says that it is a primary.
+async fn key_and_role(server: &Redis) -> anyhow::Result<(String, bool)> {
+    let mut connection = redis::Client::open(server.url())?
+        .get_multiplexed_async_connection()
+        .await?;
+    let info: String = redis::cmd("INFO")
+        .arg("replication")
+        .query_async(&mut connection)
+        .await?;
+    let key = connection.get("key").await?.unwrap_or_default();
+    Ok((key, info.contains("role:master")))
+}
+
+async fn set_key(server: &Redis, value: &str) -> anyhow::Result<()> {
+    redis::Client::open(server.url())?
+        .get_multiplexed_async_connection()
+        .await?
+        .set("key", value)
+        .await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn sentinels_promote_the_replica_with_what_it_has_heard() -> anyhow::Result<()> {
+    let mut servers = ReplicatedRedis::start().await?;
+    let (primary, replica) = (servers.primary().url(), servers.replica().url());
+    set_key(servers.primary(), "heard").await?;
+    servers.cut_replication().await?;
+    set_key(servers.primary(), "unheard").await?;
+    let stands = key_and_role(servers.primary()).await?;
+    assert_eq!(stands, ("unheard".to_owned(), true));
+    let stands = key_and_role(servers.replica()).await?;
+    assert_eq!(stands, ("heard".to_owned(), false));
+
+    servers.fail_over().await?;
+    assert_eq!(servers.primary().url(), replica);
+    assert_eq!(servers.replica().url(), primary);
+    let stands = key_and_role(servers.primary()).await?;
+    assert_eq!(stands, ("heard".to_owned(), true));
+    for sentinel in servers.sentinel_urls() {
+        let mut sentinel = redis::Client::open(sentinel)?
+            .get_multiplexed_async_connection()
+            .await?;
+        let (host, port): (String, String) = redis::cmd("SENTINEL")
+            .arg(&["GET-MASTER-ADDR-BY-NAME", "challenges"])
+            .query_async(&mut sentinel)
+            .await?;
+        assert_eq!(format!("redis://{host}:{port}"), replica);
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_primary_from_which_the_role_is_taken_lives_on_as_a_replica() -> anyhow::Result<()> {
+    let mut servers = ReplicatedRedis::start().await?;
+    let (primary, replica) = (servers.primary().url(), servers.replica().url());
+    servers.switch_over().await?;
+    assert_eq!(servers.primary().url(), replica);
+    assert_eq!(servers.replica().url(), primary);
+    assert!(key_and_role(servers.primary()).await?.1);
+    assert!(!key_and_role(servers.replica()).await?.1);
     Ok(())
 }

@@ -1,5 +1,6 @@
 //! Our own programs, and the foreign carrier.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use sallyport_testkit::{ForeignSmsc, Port, Process, Ready, SmscOptions};
@@ -205,6 +206,8 @@ async fn the_foreign_smsc_delivers_throttles_and_sends_receipts() -> anyhow::Res
         (&*messages[0].from, &*messages[0].to, &messages[0].id),
         ("Shop", number, &id)
     );
+    let counts = BTreeMap::from([(number.to_owned(), 1)]);
+    assert_eq!(smsc.counts().await?, counts);
 
     let (command, _, body) = read(&mut connection).await?;
     assert_eq!(command, 5, "deliver_sm");

@@ -62,8 +62,15 @@ pub struct Listen {
 #[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Operator {
-    /// Path of the unix socket.
+    /// Path of the unix socket of account-admin; otp-api has one beside it.
     pub socket: PathBuf,
+}
+
+impl Operator {
+    /// Path of otp-api's unix socket: that of account-admin with the ending `otp.sock`.
+    pub fn otp_socket(&self) -> PathBuf {
+        self.socket.with_extension("otp.sock")
+    }
 }
 
 /// The commented defaults of everything that can be set.
@@ -149,6 +156,7 @@ impl Config {
             listen: None,
             keys: self.keys.clone(),
             telemetry: self.telemetry.clone(),
+            database: self.database.clone(),
             challenges: self.challenges.clone(),
             queue: self.queue.clone(),
             otp: self.otp.clone(),

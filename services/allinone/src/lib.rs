@@ -6,6 +6,7 @@
 mod config;
 mod first_start;
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -45,8 +46,9 @@ pub async fn start(config: &Config, wiring: Wiring, stop: CancellationToken) -> 
     if let Some(folder) = config.operator.socket.parent() {
         std::fs::create_dir_all(folder)?;
     }
-    let operator_door =
-        Listener::unix(&config.operator.socket, Peer::Operator("local".to_owned()))?;
+    let door = |path: &Path| Listener::unix(path, Peer::Operator("local".to_owned()));
+    let admin_door = door(&config.operator.socket)?;
+    let otp_door = door(&config.operator.otp_socket())?;
     let backends = otp_dispatch::Backends::open(&config.otp(), clock.clone())
         .await
         .context("opening challenges and queue")?;
@@ -70,7 +72,7 @@ pub async fn start(config: &Config, wiring: Wiring, stop: CancellationToken) -> 
         otp_dispatch::run_api(
             config.otp(),
             backends.clone(),
-            otp_listener,
+            otp_listener.and(otp_door)?,
             clock.clone(),
             stop.clone(),
         ),
@@ -84,7 +86,7 @@ pub async fn start(config: &Config, wiring: Wiring, stop: CancellationToken) -> 
         account_admin::run(
             config.account_admin(),
             account_admin::Wiring {
-                listener: admin_listener.and(operator_door)?,
+                listener: admin_listener.and(admin_door)?,
                 clock: clock.clone(),
                 identity: identity.channel(Peer::service("account-admin")),
             },

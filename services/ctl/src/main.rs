@@ -2,6 +2,8 @@
 
 mod certs;
 mod configuration;
+mod door;
+mod guard;
 mod keys;
 mod migrate;
 mod organisation;
@@ -59,6 +61,9 @@ enum Command {
     /// Organisations.
     #[command(subcommand)]
     Org(organisation::OrgCommand),
+    /// The pumping guard.
+    #[command(subcommand)]
+    Guard(guard::GuardCommand),
 }
 
 #[derive(Subcommand)]
@@ -82,6 +87,7 @@ enum ConfigCommand {
 #[derive(Clone, Copy, ValueEnum)]
 enum Stateful {
     Identity,
+    OtpApi,
     AccountAdmin,
 }
 
@@ -111,5 +117,6 @@ async fn run(arguments: Arguments) -> Result<()> {
         Command::Certs { out } => certs::make(&out),
         Command::Keys { out } => keys::make(&out),
         Command::Org(command) => organisation::run(command, arguments.output).await,
+        Command::Guard(command) => guard::run(command, arguments.output).await,
     }
 }

@@ -14,6 +14,12 @@ pub(crate) async fn run(service: Stateful, config: Option<&Path>) -> Result<()> 
             let database = Database::connect(&config.database, "identity").await?;
             database.migrate::<identity::store::Migrator>().await
         }
+        Stateful::OtpApi => {
+            use otp_dispatch::store::{Migrator, SCHEMA};
+            let config = otp_dispatch::Config::load(config)?;
+            let database = Database::connect(&config.database, SCHEMA).await?;
+            database.migrate::<Migrator>().await
+        }
         Stateful::AccountAdmin => {
             let config = account_admin::Config::load(config)?;
             account_admin::migrate(&account_admin::open(&config.database).await?).await

@@ -1,19 +1,18 @@
 //! `org create` and `org list`: calls to account-admin as an operator.
 
-use std::path::PathBuf;
-
-use anyhow::{Result, bail};
+use anyhow::Result;
 use clap::{Args, Subcommand};
 use jiff::tz::TimeZone;
-use sallyport_chassis::Refusal;
-use sallyport_chassis::channel::{Outgoing, connect, connect_unix};
 use sallyport_chassis::clock::to_proto;
-use sallyport_chassis::config::{PeerConfig, TlsConfig};
 use sallyport_proto::admin::v1::organisation_service_client::OrganisationServiceClient;
 use sallyport_proto::admin::v1::{CreateOrganisationRequest, ListOrganisationsRequest};
 use serde::Serialize;
 
+use crate::door::{Door, told};
 use crate::output::{self, Form};
+
+/// Who is called.
+const SERVICE: &str = "account-admin";
 
 #[derive(Subcommand)]
 pub(crate) enum OrgCommand {
@@ -27,26 +26,6 @@ pub(crate) enum OrgCommand {
     ///
     /// Example: sallyportctl org list --socket data/operator.sock --output json
     List(Door),
-}
-
-/// The way in: the all-in-one's socket, or account-admin with an operator's certificate.
-#[derive(Args)]
-pub(crate) struct Door {
-    /// The all-in-one's operator socket.
-    #[arg(long, conflicts_with = "url")]
-    socket: Option<PathBuf>,
-    /// account-admin, e.g. https://localhost:7103
-    #[arg(long, requires_all = ["cert", "key", "ca"])]
-    url: Option<String>,
-    /// The operator's certificate (PEM).
-    #[arg(long)]
-    cert: Option<PathBuf>,
-    /// Its key (PEM).
-    #[arg(long)]
-    key: Option<PathBuf>,
-    /// The authority of account-admin's certificate (PEM).
-    #[arg(long)]
-    ca: Option<PathBuf>,
 }
 
 #[derive(Args)]
@@ -86,34 +65,6 @@ pub(crate) struct Create {
     idempotency_key: String,
 }
 
-impl Door {
-    fn open(self) -> Result<Outgoing> {
-        match self {
-            Self {
-                socket: Some(path), ..
-            } => Ok(connect_unix(path)),
-            Self {
-                url: Some(url),
-                cert: Some(cert_file),
-                key: Some(key_file),
-                ca: Some(ca_file),
-                ..
-            } => {
-                let peer = PeerConfig {
-                    url,
-                    tls: Some(TlsConfig {
-                        cert_file,
-                        key_file,
-                        ca_file,
-                    }),
-                };
-                connect(&peer, "account-admin")
-            }
-            _ => bail!("give --socket FILE, or --url with --cert, --key and --ca"),
-        }
-    }
-}
-
 #[derive(Serialize)]
 struct Made {
     organisation_id: String,
@@ -131,7 +82,7 @@ struct Row {
 pub(crate) async fn run(command: OrgCommand, form: Form) -> Result<()> {
     match command {
         OrgCommand::Create(create) => {
-            let mut client = OrganisationServiceClient::new(create.door.open()?);
+            let mut client = OrganisationServiceClient::new(create.door.open(SERVICE)?);
             let answer = client
                 .create_organisation(CreateOrganisationRequest {
                     name: create.name,
@@ -175,7 +126,7 @@ pub(crate) async fn run(command: OrgCommand, form: Form) -> Result<()> {
             )
         }
         OrgCommand::List(door) => {
-            let mut client = OrganisationServiceClient::new(door.open()?);
+            let mut client = OrganisationServiceClient::new(door.open(SERVICE)?);
             let answer = client
                 .list_organisations(ListOrganisationsRequest {})
                 .await
@@ -199,19 +150,4 @@ pub(crate) async fn run(command: OrgCommand, form: Form) -> Result<()> {
             })
         }
     }
-}
-
-/// A refusal as its reason code, the fields it is about, and when to try again.
-fn told(status: tonic::Status) -> anyhow::Error {
-    let Some(refusal) = Refusal::from_status(&status) else {
-        return anyhow::Error::new(status).context("the call failed; is the service up?");
-    };
-    let mut text = format!("refused: {}", refusal.reason);
-    for (field, reason) in &refusal.fields {
-        text.push_str(&format!("\n  {field}: {reason}"));
-    }
-    if let Some(delay) = refusal.retry_after {
-        text.push_str(&format!("\n  try again in {} s", delay.as_secs()));
-    }
-    anyhow::anyhow!(text)
 }

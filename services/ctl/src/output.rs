@@ -16,6 +16,12 @@ pub(crate) fn text(text: &str) {
     println!("{}", text.trim_end());
 }
 
+/// Prints one value as JSON.
+pub(crate) fn json(value: &impl Serialize) -> anyhow::Result<()> {
+    println!("{}", serde_json::to_string_pretty(value)?);
+    Ok(())
+}
+
 /// Prints rows as an aligned table under their column names, or as a JSON array.
 pub(crate) fn rows<T: Serialize>(
     form: Form,
@@ -24,8 +30,7 @@ pub(crate) fn rows<T: Serialize>(
     cells: impl Fn(&T) -> Vec<String>,
 ) -> anyhow::Result<()> {
     if form == Form::Json {
-        println!("{}", serde_json::to_string_pretty(rows)?);
-        return Ok(());
+        return json(&rows);
     }
     let table: Vec<Vec<String>> =
         std::iter::once(columns.iter().map(|c| (*c).to_owned()).collect())

@@ -1,6 +1,8 @@
 //! What can be set. Both processes read the same file.
 
+mod guard;
 mod routes;
+mod store;
 
 use std::path::Path;
 use std::time::Duration;
@@ -11,12 +13,15 @@ use sallyport_chassis::config::{
     KeysConfig, ListenConfig, Profile, TelemetryConfig, refuse_plaintext,
 };
 use sallyport_phone::{Country, ServedCountries};
+use sallyport_sql::DatabaseConfig;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::challenge::LONGEST_LIFE;
 use crate::domain::limits::{Cap, Scope};
 
+pub use self::guard::GuardSettings;
 pub use self::routes::{InboxRouteConfig, RouteConfig, SmppRouteConfig};
+pub use self::store::{Sentinels, StoreConfig};
 
 /// The commented defaults of this service's own section, for the all-in-one's file.
 pub const SETTINGS: &str = include_str!("../defaults.toml");
@@ -24,7 +29,12 @@ pub const SETTINGS: &str = include_str!("../defaults.toml");
 pub const PROCESS: &str = include_str!("../process.toml");
 
 /// Dotted keys that may be given as `…_file`.
-pub const SECRETS: &[&str] = &["challenges.url", "queue.url"];
+pub const SECRETS: &[&str] = &[
+    "database.url",
+    "challenges.url",
+    "challenges.sentinel_password",
+    "queue.url",
+];
 
 /// The whole configuration of a process.
 #[derive(Debug, Clone, Deserialize, Serialize)]
@@ -39,20 +49,14 @@ pub struct Config {
     pub keys: KeysConfig,
     /// Logs, traces and metrics.
     pub telemetry: TelemetryConfig,
+    /// What the guard keeps for operators and for later; sms-dispatcher does not open it.
+    pub database: DatabaseConfig,
     /// Where challenges, limits and message states live.
     pub challenges: StoreConfig,
     /// The queue between otp-api and the dispatchers.
     pub queue: QueueConfig,
     /// The service's own section.
     pub otp: Settings,
-}
-
-/// The `[challenges]` section.
-#[derive(Debug, Clone, Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
-pub struct StoreConfig {
-    /// `memory:`, `redis://…` or `rediss://…`.
-    pub url: SecretUrl,
 }
 
 /// The `[queue]` section.
@@ -91,6 +95,8 @@ pub struct Settings {
     pub store_timeout_milliseconds: u32,
     /// Caps of rule 30.
     pub limits: Limits,
+    /// The pumping guard of rule 31.
+    pub guard: GuardSettings,
     /// The ways to carriers.
     pub routes: Vec<RouteConfig>,
 }
@@ -167,23 +173,20 @@ impl Config {
                 scope.name()
             );
         }
+        otp.guard.check()?;
         otp.served()?;
-        ensure!(
-            self.profile == Profile::Development || self.challenges.url.scheme() != "memory",
-            "challenges.url must be redis:// or rediss:// with profile = \"production\" (memory: \
-             is lost with the process)"
-        );
-        let (challenges, queue) = (&self.challenges.url, &self.queue.url);
-        let encrypted = challenges.scheme() == "rediss";
-        refuse_plaintext(
-            self.profile,
-            "challenges.url",
-            challenges,
-            encrypted,
-            "rediss://",
-        )?;
+        self.challenges.check(self.profile)?;
+        let queue = &self.queue.url;
         let encrypted = queue.scheme() == "amqps";
         refuse_plaintext(self.profile, "queue.url", queue, encrypted, "amqps://")?;
+        ensure!(
+            matches!(
+                self.database.url.scheme(),
+                "sqlite" | "postgres" | "postgresql"
+            ),
+            "database.url must be sqlite://FOLDER or postgres://…"
+        );
+        self.database.check(self.profile)?;
         routes::check(&otp.routes, self.profile)
     }
 }
@@ -244,6 +247,18 @@ mod tests {
                 "101",
                 "otp.limits.ip",
             ),
+            ("SALLYPORT__OTP__GUARD__HOUR__LEAST", "0", "otp.guard.hour"),
+            (
+                "SALLYPORT__OTP__GUARD__DAY__PERCENT",
+                "1001",
+                "otp.guard.day",
+            ),
+            (
+                "SALLYPORT__OTP__GUARD__KEEP_DAYS",
+                "0",
+                "otp.guard.keep_days",
+            ),
+            ("SALLYPORT__DATABASE__URL", "mysql://x", "database.url"),
             ("SALLYPORT__OTP__TRYS", "5", "trys"),
         ] {
             let error = format!("{:#}", with(&[(key, value)]).unwrap_err());

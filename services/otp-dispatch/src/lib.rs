@@ -9,6 +9,8 @@ pub mod domain;
 pub mod grpc;
 pub mod ports;
 mod process;
+pub mod replay;
+pub mod store;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,9 +28,10 @@ use crate::adapters::route_inbox::SmsInbox;
 use crate::adapters::store_memory::MemoryStore;
 use crate::adapters::store_redis::RedisStore;
 use crate::app::Otp;
+use crate::app::guard::Guard;
 use crate::config::RouteConfig;
 use crate::dispatcher::{Dispatcher, Routes};
-use crate::ports::{ChallengeStore, MessageStore, Queue};
+use crate::ports::{ChallengeStore, GuardStore, MessageStore, Queue};
 
 pub use crate::config::Config;
 pub use crate::process::{serve_api, serve_dispatcher};
@@ -46,11 +49,20 @@ pub struct Backends {
     pub challenges: Arc<dyn ChallengeStore>,
     /// Message states.
     pub messages: Arc<dyn MessageStore>,
+    /// The guard's history.
+    pub guard: Arc<dyn GuardStore>,
     /// The queue between the two.
     pub queue: Arc<dyn Queue>,
     /// Where texts of the inbox route arrive; only in development.
     pub inbox: Option<SmsInbox>,
 }
+
+/// One store behind its three ports.
+type Stores = (
+    Arc<dyn ChallengeStore>,
+    Arc<dyn MessageStore>,
+    Arc<dyn GuardStore>,
+);
 
 impl Backends {
     /// Opens what the URLs' schemes name.
@@ -59,20 +71,21 @@ impl Backends {
     /// A setting that cannot work or that production forbids, or a server that cannot be used.
     pub async fn open(config: &Config, clock: Arc<dyn Clock>) -> Result<Self> {
         config.check()?;
-        let challenges_url = &config.challenges.url;
-        let (challenges, messages): (Arc<dyn ChallengeStore>, Arc<dyn MessageStore>) =
-            match challenges_url.scheme() {
-                "memory" => {
-                    let store = MemoryStore::new();
-                    (Arc::new(store.clone()), Arc::new(store))
-                }
-                "redis" | "rediss" => {
-                    let timeout = config.otp.store_timeout();
-                    let store = RedisStore::open(challenges_url, timeout).await?;
-                    (Arc::new(store.clone()), Arc::new(store))
-                }
-                other => bail!("challenges.url: scheme {other} is none of memory, redis, rediss"),
-            };
+        let (challenges, messages, guard): Stores = match config.challenges.url.scheme() {
+            "memory" => {
+                let store = Arc::new(MemoryStore::new());
+                (store.clone(), store.clone(), store)
+            }
+            "redis" | "rediss" | "redis+sentinel" | "rediss+sentinel" => {
+                let timeout = config.otp.store_timeout();
+                let store = Arc::new(RedisStore::open(&config.challenges, timeout).await?);
+                (store.clone(), store.clone(), store)
+            }
+            other => bail!(
+                "challenges.url: scheme {other} is none of memory, redis, rediss, redis+sentinel, \
+                 rediss+sentinel"
+            ),
+        };
         let queue_url = &config.queue.url;
         let queue: Arc<dyn Queue> = match queue_url.scheme() {
             "sqlite" => Arc::new(SqliteQueue::open(queue_url, clock).await?),
@@ -86,6 +99,7 @@ impl Backends {
         Ok(Self {
             challenges,
             messages,
+            guard,
             queue,
             inbox,
         })
@@ -107,6 +121,7 @@ pub async fn run_api(
     let Backends {
         challenges,
         messages,
+        guard: history,
         queue,
         inbox,
     } = backends;
@@ -114,17 +129,21 @@ pub async fn run_api(
         inbox.is_none() || config.profile == Profile::Development,
         "the SMS inbox works with profile = \"development\" only"
     );
+    let (guard, records) = Guard::new();
     let otp = Arc::new(Otp::new(
         &config,
         challenges,
         messages,
         queue,
+        guard,
         clock,
         stop.clone(),
     )?);
+    let keeping = Arc::clone(&otp).keep_guard(config.database.clone(), history, records);
     let server = grpc::server(&config, listener, Arc::clone(&otp), inbox);
     let mut tasks = Supervisor::new(stop.clone());
     tasks.spawn("sweep", otp.sweep());
+    tasks.spawn("guard", keeping);
     tasks.spawn("grpc", server.serve(stop));
     tasks.run(GRACE).await
 }

@@ -10,6 +10,7 @@ use sallyport_phone::PhoneNumber;
 use crate::domain::challenge::{
     Attempt, Binding, ChallengeView, CreateOutcome, NewChallenge, Resend, ResendOutcome, Verdict,
 };
+use crate::domain::guard::DayTotal;
 use crate::domain::message::{Class, MessageState, QueueMessage};
 
 /// A store's trouble; the request that met it is refused, never allowed.
@@ -28,15 +29,15 @@ pub enum StoreError {
 #[async_trait]
 pub trait ChallengeStore: Send + Sync {
     /// In one atomic step: repeats the answer to a known idempotency key, else checks and counts
-    /// every limit, stores the challenge, and stores its first message as `accepting` together with
-    /// the sealed queue message, so that a sweep can publish it again.
+    /// every limit, asks the guard, stores the challenge, and stores its first message as `accepting`
+    /// together with the sealed queue message, so that a sweep can publish it again.
     async fn create(&self, new: NewChallenge) -> Result<CreateOutcome, StoreError>;
 
-    /// Decides one attempt in one atomic step: expiry, single use, tries left. The answer to a known
-    /// request id is repeated and burns nothing.
+    /// Decides one attempt in one atomic step: expiry, single use, tries left; a right code is counted
+    /// as verified. The answer to a known request id is repeated and burns nothing.
     async fn verify(&self, attempt: Attempt) -> Result<Verdict, StoreError>;
 
-    /// In one atomic step: too early, no sends left, limits, or a new message `accepting`.
+    /// In one atomic step: too early, no sends left, limits, the guard, or a new message `accepting`.
     async fn resend(&self, resend: Resend) -> Result<ResendOutcome, StoreError>;
 
     /// Ends a challenge; its waiting messages will be suppressed. Unknown ones are no error.
@@ -49,6 +50,18 @@ pub trait ChallengeStore: Send + Sync {
         binding: &Binding,
         now: i64,
     ) -> Result<Option<ChallengeView>, StoreError>;
+}
+
+/// The guard's long memory. What it decides by is read and counted by [`ChallengeStore`], in the
+/// steps that it belongs to; here a store that has lost everything is told its history again.
+#[async_trait]
+pub trait GuardStore: Send + Sync {
+    /// Whether the store holds its history.
+    async fn is_seeded(&self) -> Result<bool, StoreError>;
+
+    /// Raises what was verified on days to these counts. `complete`: from now on the store holds its
+    /// history.
+    async fn seed(&self, totals: &[DayTotal], complete: bool, now: i64) -> Result<(), StoreError>;
 }
 
 /// What a dispatcher may do with a message that it took from the queue.

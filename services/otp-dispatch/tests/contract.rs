@@ -1,9 +1,12 @@
-//! What every store owes: one suite, run against memory and against a real Redis.
+//! What every store owes: one suite, run against memory, against a real Redis, and against one
+//! behind sentinels.
 
 #![allow(clippy::unwrap_used)]
 
 #[path = "contract/challenges.rs"]
 mod challenges;
+#[path = "contract/guard.rs"]
+mod guard;
 #[path = "contract/limits.rs"]
 mod limits;
 #[path = "contract/messages.rs"]
@@ -12,6 +15,8 @@ mod messages;
 mod model;
 #[path = "contract/redis_only.rs"]
 mod redis_only;
+#[path = "contract/sentinel.rs"]
+mod sentinel;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -19,12 +24,14 @@ use std::time::Duration;
 
 use otp_dispatch::adapters::store_memory::MemoryStore;
 use otp_dispatch::adapters::store_redis::RedisStore;
+use otp_dispatch::config::StoreConfig;
 use otp_dispatch::domain::challenge::{
     Attempt, Binding, ChallengeView, CreateOutcome, Idempotency, NewChallenge, Resend, Verdict,
 };
+use otp_dispatch::domain::guard::Proof;
 use otp_dispatch::domain::limits::{Cap, Counted, Scope};
 use otp_dispatch::domain::message::{Class, MessageState, QueueMessage};
-use otp_dispatch::ports::{ChallengeStore, MessageStore};
+use otp_dispatch::ports::{ChallengeStore, GuardStore, MessageStore, StoreError};
 use sallyport_chassis::SecretUrl;
 use sallyport_testkit::TestRedis;
 
@@ -37,6 +44,7 @@ const MINUTE: i64 = 60_000;
 struct Stores {
     challenges: Arc<dyn ChallengeStore>,
     messages: Arc<dyn MessageStore>,
+    guard: Arc<dyn GuardStore>,
     _redis: Option<Arc<TestRedis>>,
 }
 
@@ -45,23 +53,30 @@ async fn memory() -> Stores {
     let challenges = Arc::new(store.clone());
     Stores {
         challenges,
-        messages: Arc::new(store),
+        messages: Arc::new(store.clone()),
+        guard: Arc::new(store),
         _redis: None,
     }
 }
 
 async fn redis() -> Stores {
     let server = sallyport_testkit::redis().await.unwrap();
-    let url = SecretUrl::new(server.url.clone());
-    let store = RedisStore::open(&url, Duration::from_secs(10))
-        .await
-        .unwrap();
-    let challenges = Arc::new(store.clone());
+    let store = open(&server.url).await.unwrap();
     Stores {
-        challenges,
-        messages: Arc::new(store),
         _redis: Some(Arc::new(server)),
+        ..Stores::of(store)
     }
+}
+
+/// How long a store is waited for, where its time-out is not the matter.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+async fn open(url: &str) -> anyhow::Result<RedisStore> {
+    open_within(url, PATIENCE).await
+}
+
+async fn open_within(url: &str, timeout: Duration) -> anyhow::Result<RedisStore> {
+    RedisStore::open(&StoreConfig::at(SecretUrl::new(url)), timeout).await
 }
 
 macro_rules! contract {
@@ -78,6 +93,20 @@ macro_rules! contract {
             async fn $name() {
                 super::$suite::$name(super::redis().await).await;
             })+)+
+        }
+
+        mod over_sentinels {
+            /// On one deployment, each in a numbered database of its own.
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn the_whole_suite_holds() {
+                let servers = sallyport_testkit::ReplicatedRedis::start().await.unwrap();
+                let mut urls = (0..).map(|number| servers.url_for_db(number));
+                $($(
+                    eprintln!(stringify!($name));
+                    let store = super::open(&urls.next().unwrap()).await.unwrap();
+                    Box::pin(super::$suite::$name(super::Stores::of(store))).await;
+                )+)+
+            }
         }
     };
 }
@@ -102,6 +131,17 @@ contract! {
         what_did_not_arrive_is_not_waited_for,
         a_resends_key_sends_once,
         what_has_ended_is_not_sent_again;
+    guard:
+        codes_that_nobody_verifies_close_their_places,
+        a_blocked_send_stores_and_counts_nothing,
+        a_verified_code_is_taken_off_and_raises_the_budgets,
+        what_the_best_day_verified_holds_for_fourteen_days,
+        codes_to_a_known_number_pass_and_do_not_count,
+        an_operators_word_comes_before_the_budgets,
+        a_repeated_key_is_not_decided_again,
+        a_resend_is_watched_alike,
+        what_both_keys_of_a_ring_counted_counts_together,
+        a_store_without_its_history_says_so_and_is_told_it;
     limits:
         each_cap_is_exact_by_hour_and_by_day,
         the_cap_that_opens_last_is_told,
@@ -173,6 +213,7 @@ fn new_challenge(id: &str, now: i64) -> NewChallenge {
         sends_left: 2,
         idempotency: key(&format!("create {id}"), "body"),
         counted: Vec::new(),
+        guard: None,
         message: message(&format!("{id}/1"), Some(id), now + 10 * MINUTE),
     }
 }
@@ -183,6 +224,7 @@ fn attempt(id: &str, right: bool, request_id: &str, now: i64) -> Attempt {
         binding: binding("b"),
         right,
         request_id: request_id.to_owned(),
+        proof: proof("n", "k"),
         now,
     }
 }
@@ -194,9 +236,18 @@ fn resend(id: &str, n: u32, now: i64) -> Resend {
         binding: binding("b"),
         idempotency: key(&format!("resend {id} {n}"), "body"),
         counted: Vec::new(),
+        guard: None,
         now,
         resend_at: now + MINUTE,
         message: message(&format!("{id}/{n}"), Some(id), now + 10 * MINUTE),
+    }
+}
+
+/// A right code to a number, in a block and a country of one name.
+fn proof(number: &str, place: &str) -> Proof {
+    Proof {
+        number: number.to_owned(),
+        places: vec![format!("prefix:{place}"), format!("country:{place}")],
     }
 }
 
@@ -209,15 +260,35 @@ fn cap(scope: Scope, key: &str, per_hour: u32, per_day: u32) -> Counted {
 }
 
 impl Stores {
+    fn of(store: RedisStore) -> Self {
+        Self {
+            challenges: Arc::new(store.clone()),
+            messages: Arc::new(store.clone()),
+            guard: Arc::new(store),
+            _redis: None,
+        }
+    }
+
     async fn created(&self, new: NewChallenge) -> ChallengeView {
         match self.challenges.create(new).await.unwrap() {
-            CreateOutcome::Created(view) => view,
+            CreateOutcome::Created(view, _) => view,
             other => panic!("not created: {other:?}"),
         }
     }
 
     async fn verified(&self, attempt: Attempt) -> Verdict {
         self.challenges.verify(attempt).await.unwrap()
+    }
+
+    /// The verdict of a store that was away: it finds its way back without anybody's help.
+    async fn decided(&self, attempt: Attempt) -> Verdict {
+        loop {
+            match self.challenges.verify(attempt.clone()).await {
+                Ok(verdict) => return verdict,
+                Err(StoreError::Unavailable(_)) => tokio::task::yield_now().await,
+                Err(other) => panic!("{other:?}"),
+            }
+        }
     }
 
     async fn view(&self, id: &str, now: i64) -> ChallengeView {

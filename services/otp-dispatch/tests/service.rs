@@ -9,6 +9,8 @@ mod bad_input;
 mod challenges;
 #[path = "service/door.rs"]
 mod door;
+#[path = "service/guard.rs"]
+mod guard;
 #[path = "service/limits.rs"]
 mod limits;
 #[path = "service/outages.rs"]
@@ -64,6 +66,10 @@ fn config(folder: &std::path::Path, settings: &[(&str, &str)]) -> Config {
         (
             "SALLYPORT__QUEUE__URL".to_owned(),
             format!("sqlite://{}", path("data")),
+        ),
+        (
+            "SALLYPORT__DATABASE__URL".to_owned(),
+            format!("sqlite://{}", path("sql")),
         ),
     ];
     for (key, value) in settings {

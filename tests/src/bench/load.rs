@@ -1,7 +1,8 @@
-//! A closed loop: so many callers, each of which asks again as soon as it was answered.
+//! A closed loop: so many callers, each of which asks again as soon as it was answered, for a time or
+//! a number of times.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -85,6 +86,25 @@ pub async fn run<A: Ask>(times: Times, callers: Vec<A>, server: &Child) -> Resul
     })
 }
 
+/// Asks so many times in all; whichever caller was answered makes the next call.
+pub async fn so_often<A: Ask>(calls: u64, callers: Vec<A>) -> Result<()> {
+    let made = Arc::new(AtomicU64::new(0));
+    let mut tasks = JoinSet::new();
+    for mut caller in callers {
+        let made = Arc::clone(&made);
+        tasks.spawn(async move {
+            while made.fetch_add(1, Ordering::Relaxed) < calls {
+                caller.ask().await?;
+            }
+            anyhow::Ok(())
+        });
+    }
+    while let Some(ended) = tasks.join_next().await {
+        ended??;
+    }
+    Ok(())
+}
+
 /// Microseconds of each answer that came while calls were counted.
 async fn keep_asking<A: Ask>(mut caller: A, phase: Arc<AtomicU8>) -> Result<Vec<u32>> {
     let mut micros = Vec::with_capacity(1 << 12);
@@ -146,6 +166,26 @@ mod tests {
         }
         phase.store(OVER, Ordering::Relaxed);
         assert!(!asking.await.unwrap().unwrap().is_empty());
+    }
+
+    struct Counts(Arc<AtomicU64>);
+
+    impl Ask for Counts {
+        async fn ask(&mut self) -> Result<()> {
+            tokio::task::yield_now().await;
+            self.0.fetch_add(1, Ordering::Relaxed);
+            Ok(())
+        }
+    }
+
+    #[tokio::test]
+    async fn callers_share_a_number_of_calls_and_an_error_ends_them() {
+        let count = Arc::new(AtomicU64::new(0));
+        let callers = (0..7).map(|_| Counts(Arc::clone(&count))).collect();
+        so_often(100, callers).await.unwrap();
+        assert_eq!(count.load(Ordering::Relaxed), 100);
+        let error = so_often(u64::MAX, vec![Fails]).await.unwrap_err();
+        assert_eq!(error.to_string(), "refused");
     }
 
     #[test]

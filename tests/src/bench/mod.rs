@@ -15,10 +15,10 @@
 
 mod bare;
 mod child;
-mod load;
-mod machine;
+pub(crate) mod load;
+pub(crate) mod machine;
 mod product;
-mod report;
+pub(crate) mod report;
 mod rows;
 mod serve;
 mod stats;
@@ -161,7 +161,7 @@ async fn measure(arguments: Arguments) -> Result<bool> {
     let path = arguments
         .out
         .unwrap_or_else(|| sallyport_testkit::target_folder().join("reports/bench.json"));
-    report.write(&path)?;
+    report::write(&path, &report)?;
     let mut out = std::io::stdout().lock();
     write!(out, "{}", report.table())?;
     writeln!(out, "{}", path.display())?;

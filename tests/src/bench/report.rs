@@ -137,18 +137,18 @@ pub struct Report {
     pub errors: Vec<Failed>,
 }
 
-impl Report {
-    /// Writes it as JSON; makes the folder.
-    pub fn write(&self, path: &Path) -> Result<()> {
-        if let Some(folder) = path.parent() {
-            std::fs::create_dir_all(folder)
-                .with_context(|| format!("folder {} cannot be made", folder.display()))?;
-        }
-        let mut text = serde_json::to_string_pretty(self)?;
-        text.push('\n');
-        std::fs::write(path, text).with_context(|| format!("{} cannot be written", path.display()))
+/// Writes a report as JSON; makes the folder.
+pub fn write(path: &Path, report: &impl Serialize) -> Result<()> {
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder)
+            .with_context(|| format!("folder {} cannot be made", folder.display()))?;
     }
+    let mut text = serde_json::to_string_pretty(report)?;
+    text.push('\n');
+    std::fs::write(path, text).with_context(|| format!("{} cannot be written", path.display()))
+}
 
+impl Report {
     /// The table: for each row the limit, the product and the ratio.
     pub fn table(&self) -> String {
         let mut lines = vec![
@@ -338,7 +338,7 @@ mod tests {
             rows: vec![row()],
             errors: Vec::new(),
         };
-        report.write(&path).unwrap();
+        write(&path, &report).unwrap();
         let written: serde_json::Value =
             serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
         let figure = |median: f64, min: f64, max: f64| serde_json::json!({ "median": median, "min": min, "max": max });

@@ -1,5 +1,5 @@
-//! otp-api as its proto describes it, in memory, with the two faults that matter: no answer before
-//! a decision, and no answer after one.
+//! otp-api as its proto describes it, in memory, with the faults that matter: no answer before a
+//! decision, no answer after one, and a store that has forgotten what it decided.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::pin::Pin;
@@ -27,6 +27,8 @@ pub enum Fault {
     Away,
     /// It is decided, and the answer is lost.
     LostAnswer,
+    /// It is decided by a replica that was promoted and has heard of no attempt.
+    FailedOver,
 }
 
 /// One SMS with a code.
@@ -45,6 +47,7 @@ struct Made {
     /// The key of the last resend, which repeated makes no other message.
     resent_as: String,
     sends_left: u32,
+    tries: u32,
     tries_left: u32,
     used: bool,
     cancelled: bool,
@@ -247,6 +250,14 @@ impl Inner {
             .ok_or_else(not_found)
     }
 
+    fn forget_attempts(&mut self) {
+        self.answers.clear();
+        for made in self.made.values_mut() {
+            made.tries_left = made.tries;
+            made.used = false;
+        }
+    }
+
     fn decide(
         &mut self,
         request: &proto::VerifyChallengeRequest,
@@ -318,6 +329,7 @@ impl ChallengeService for FakeOtp {
             resend_at_ms: now_ms + 60_000,
             resent_as: String::new(),
             sends_left: 2,
+            tries: inner.tries,
             tries_left: inner.tries,
             used: false,
             cancelled: false,
@@ -354,6 +366,9 @@ impl ChallengeService for FakeOtp {
         let fault = inner.faults.pop_front();
         if fault == Some(Fault::Away) {
             return Err(silence());
+        }
+        if fault == Some(Fault::FailedOver) {
+            inner.forget_attempts();
         }
         let (verdict, tries_left) = inner.decide(&request, now_ms);
         if fault == Some(Fault::LostAnswer) {

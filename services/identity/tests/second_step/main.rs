@@ -26,6 +26,7 @@ mod bad_input;
 mod browsers;
 mod enrol_anew;
 mod enrolment;
+mod failover;
 mod fake_log;
 mod fake_otp;
 mod notices;

@@ -6,12 +6,14 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::domain::challenge::{Binding, ChallengeView, Phase, Repeated, Verdict};
+use crate::domain::guard::ledger::Ledger;
 use crate::domain::limits::{Counted, DAY_MS, Full, full_until, later};
 use crate::domain::message::{MessageState, QueueMessage};
 use crate::domain::retention::{self, ms};
 use crate::ports::ReceiptState;
 
 mod challenges;
+mod guard;
 mod messages;
 
 /// Both stores, in memory. Clones share them.
@@ -38,6 +40,9 @@ struct Inner {
     messages: HashMap<String, Message>,
     keys: HashMap<String, Key>,
     sends: HashMap<String, Vec<Send>>,
+    guard: Ledger,
+    /// Whether the guard was told its history.
+    seeded: bool,
     /// Route and carrier id → message id.
     carried: HashMap<(String, String), (String, i64)>,
     parked: HashMap<(String, String), (ReceiptState, i64)>,
@@ -75,6 +80,8 @@ struct Challenge {
     answers: BTreeMap<String, Verdict>,
     /// Caps and sends to take off when the code is verified.
     refunds: Vec<(String, String)>,
+    /// Places of the guard, and sends to take off there then.
+    watched: Vec<(String, String)>,
 }
 
 impl Challenge {
@@ -171,6 +178,7 @@ impl Inner {
         self.keys.retain(|_, k| now < k.until);
         self.carried.retain(|_, (_, until)| now < *until);
         self.parked.retain(|_, (_, until)| now < *until);
+        self.guard.sweep(now);
         self.sends.retain(|_, sends| {
             sends.retain(|send| send.at > now - DAY_MS);
             !sends.is_empty()

@@ -7,7 +7,7 @@ use sallyport_phone::PhoneNumber;
 
 use crate::config::Limits;
 use crate::domain::challenge::{Binding, Idempotency, Purpose};
-use crate::domain::limits::{Counted, Scope, network};
+use crate::domain::limits::{Counted, Scope, country, network};
 
 /// What a challenge is bound to, in the caller's words.
 #[derive(Debug, Clone)]
@@ -81,14 +81,9 @@ pub fn counted(
     };
     let mut caps = vec![number_cap, one(Scope::User, &bound_to.user_id)];
     if let Counting::Untrusted { client_ip } = counting {
-        // A world-wide service has no country; each calling code of those counts for itself.
-        let country = match number.country() {
-            Some(country) => country.code().to_owned(),
-            None => format!("+{}", number.country_code()),
-        };
         caps.push(one(Scope::Ip, &network(client_ip).to_string()));
         caps.push(one(Scope::Prefix, number.prefix()));
-        caps.push(one(Scope::Country, &country));
+        caps.push(one(Scope::Country, &country(number)));
     }
     caps
 }

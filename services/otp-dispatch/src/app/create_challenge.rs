@@ -1,4 +1,4 @@
-//! Creating a challenge: validate, count, store, publish.
+//! Creating a challenge: validate, count, watch, store, publish.
 
 use std::net::IpAddr;
 
@@ -70,12 +70,16 @@ impl Otp {
                 bound_to,
                 *counting,
             ),
+            guard: self.watch(bound_to, *counting),
             message: message.clone(),
             id,
         };
         let purpose = bound_to.purpose.name();
         match self.challenges.create(new).await? {
-            CreateOutcome::Created(view) => {
+            CreateOutcome::Created(view, decision) => {
+                if let Some(decision) = decision {
+                    self.decided(bound_to, decision, now);
+                }
                 metrics::counter!("otp_challenges_created_total", "purpose" => purpose)
                     .increment(1);
                 self.publish(&message).await?;
@@ -90,6 +94,7 @@ impl Otp {
             CreateOutcome::Conflict => Err(OtpError::IdempotencyConflict),
             CreateOutcome::Ended => Err(OtpError::Ended),
             CreateOutcome::Refused(full) => Err(refused(full, bound_to.purpose, *counting, now)),
+            CreateOutcome::Guarded(decision) => Err(self.guarded(bound_to, decision, now)),
         }
     }
 

@@ -3,7 +3,10 @@
 pub mod binding;
 pub mod cancel_challenge;
 pub mod create_challenge;
+pub mod guard;
+mod keep_guard;
 pub mod numbers;
+pub mod operate_guard;
 pub mod publish;
 pub mod read_challenge;
 pub mod resend_challenge;
@@ -21,6 +24,7 @@ use sallyport_phone::{PhoneError, ServedCountries};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
+use crate::app::guard::Guard;
 use crate::config::{Config, Settings};
 use crate::domain::limits::Scope;
 use crate::domain::template::Templates;
@@ -67,6 +71,12 @@ pub enum OtpError {
         /// When it opens.
         retry_after: Duration,
     },
+    /// The guard blocks it.
+    #[error("the guard blocks it")]
+    Guarded {
+        /// When its budgets have room.
+        retry_after: Duration,
+    },
     /// Sent too recently.
     #[error("too early to send again")]
     ResendTooEarly {
@@ -82,12 +92,18 @@ pub enum OtpError {
     /// No such challenge under this binding.
     #[error("no such challenge")]
     NotFound,
+    /// No override of this country or prefix.
+    #[error("no such override")]
+    NoOverride,
     /// As many readers watch as may.
     #[error("too many readers watch")]
     TooManyWatchers,
     /// The store's trouble.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The database's trouble; only operators meet it.
+    #[error(transparent)]
+    Database(#[from] sallyport_sql::StoreError),
     /// The queue's trouble. The message stays stored and is published again.
     #[error(transparent)]
     Queue(#[from] QueueError),
@@ -98,6 +114,7 @@ pub struct Otp {
     challenges: Arc<dyn ChallengeStore>,
     messages: Arc<dyn MessageStore>,
     queue: Arc<dyn Queue>,
+    guard: Guard,
     clock: Arc<dyn Clock>,
     keys: Keys,
     templates: Templates,
@@ -114,6 +131,7 @@ impl Otp {
         challenges: Arc<dyn ChallengeStore>,
         messages: Arc<dyn MessageStore>,
         queue: Arc<dyn Queue>,
+        guard: Guard,
         clock: Arc<dyn Clock>,
         stop: CancellationToken,
     ) -> Result<Self> {
@@ -122,6 +140,7 @@ impl Otp {
             challenges,
             messages,
             queue,
+            guard,
             clock,
             keys: Keys {
                 code: config.keys.ring("code.keys", config.profile)?,

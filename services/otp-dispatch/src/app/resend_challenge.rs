@@ -58,12 +58,16 @@ impl Otp {
                 bound_to,
                 *counting,
             ),
+            guard: self.watch(bound_to, *counting),
             now,
             resend_at: now + seconds_ms(self.settings.resend_seconds),
             message,
         };
         match self.challenges.resend(resend).await? {
-            ResendOutcome::Accepted(view, message) => {
+            ResendOutcome::Accepted(view, message, decision) => {
+                if let Some(decision) = decision {
+                    self.decided(bound_to, decision, now);
+                }
                 let purpose = bound_to.purpose.name();
                 metrics::counter!("otp_challenges_resent_total", "purpose" => purpose).increment(1);
                 self.publish(&message).await?;
@@ -83,6 +87,7 @@ impl Otp {
                 retry_after: until(at, now),
             }),
             ResendOutcome::Refused(full) => Err(refused(full, bound_to.purpose, *counting, now)),
+            ResendOutcome::Guarded(decision) => Err(self.guarded(bound_to, decision, now)),
         }
     }
 }

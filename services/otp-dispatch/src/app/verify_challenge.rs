@@ -33,14 +33,21 @@ impl Otp {
         let verdict = match code(&self.keys.code, challenge_id, purpose, number) {
             None => Verdict::NotFound,
             Some(code) => {
+                let (proof, now) = (self.proof(number), self.clock.now_ms());
+                let places = proof.places.clone();
                 let attempt = Attempt {
                     id: challenge_id.clone(),
                     binding: bound_to.binding(&self.keys.lookup),
                     right: code.matches(&typed),
                     request_id: request.request_id,
-                    now: self.clock.now_ms(),
+                    proof,
+                    now,
                 };
-                self.challenges.verify(attempt).await?
+                let verdict = self.challenges.verify(attempt).await?;
+                if verdict == Verdict::Right {
+                    self.guard.proved(places, now);
+                }
+                verdict
             }
         };
         let word = match verdict {

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::guard::{Decision, Proof, Watch};
 use super::limits::{Counted, Full};
 use super::message::{MessageState, QueueMessage};
 
@@ -88,6 +89,8 @@ pub struct NewChallenge {
     pub idempotency: Idempotency,
     /// The caps to pass, and to count in.
     pub counted: Vec<Counted>,
+    /// What the guard looks at; `None` where it does not look.
+    pub guard: Option<Watch>,
     /// The first message.
     pub message: QueueMessage,
 }
@@ -95,8 +98,8 @@ pub struct NewChallenge {
 /// What became of a creation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CreateOutcome {
-    /// Stored and counted: publish the message.
-    Created(ChallengeView),
+    /// Stored and counted: publish the message. With what the guard said, where it looked.
+    Created(ChallengeView, Option<Decision>),
     /// The key is known, with this body: the challenge that it made, as it stands.
     Repeated(Repeated),
     /// The key is known, with another body.
@@ -105,6 +108,8 @@ pub enum CreateOutcome {
     Ended,
     /// A cap is full. Nothing was stored or counted.
     Refused(Full),
+    /// The guard blocks it. Nothing was stored or counted.
+    Guarded(Decision),
 }
 
 /// What a known idempotency key made.
@@ -127,6 +132,8 @@ pub struct Attempt {
     pub right: bool,
     /// Made by the caller for this attempt.
     pub request_id: String,
+    /// What a right code proves.
+    pub proof: Proof,
     /// Now, in unix milliseconds.
     pub now: i64,
 }
@@ -163,6 +170,8 @@ pub struct Resend {
     pub idempotency: Idempotency,
     /// The caps to pass, and to count in.
     pub counted: Vec<Counted>,
+    /// What the guard looks at; `None` where it does not look.
+    pub guard: Option<Watch>,
     /// Now, in unix milliseconds.
     pub now: i64,
     /// When it may be sent again after this, in unix milliseconds.
@@ -174,8 +183,8 @@ pub struct Resend {
 /// What became of a request to send again.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ResendOutcome {
-    /// Stored and counted: publish this message.
-    Accepted(ChallengeView, QueueMessage),
+    /// Stored and counted: publish this message. With what the guard said, where it looked.
+    Accepted(ChallengeView, QueueMessage, Option<Decision>),
     /// The key is known, with this body.
     Repeated(Repeated),
     /// The key is known, with another body.
@@ -190,6 +199,8 @@ pub enum ResendOutcome {
     TooEarly(i64),
     /// A cap is full. Nothing was stored or counted.
     Refused(Full),
+    /// The guard blocks it. Nothing was stored or counted.
+    Guarded(Decision),
 }
 
 /// Whether a challenge can still be answered.

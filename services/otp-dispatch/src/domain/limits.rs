@@ -4,6 +4,7 @@
 
 use std::net::{IpAddr, Ipv6Addr};
 
+use sallyport_phone::PhoneNumber;
 use serde::{Deserialize, Serialize};
 
 /// The short window in milliseconds.
@@ -117,6 +118,15 @@ pub fn later(first: Option<Full>, second: Option<Full>) -> Option<Full> {
         (Some(a), Some(b)) if b.retry_at > a.retry_at => Some(b),
         (Some(a), _) => Some(a),
         (None, b) => b,
+    }
+}
+
+/// The country of a number, never the whole of a shared calling code. A world-wide service has none;
+/// each calling code of those stands for itself.
+pub fn country(number: &PhoneNumber) -> String {
+    match number.country() {
+        Some(country) => country.code().to_owned(),
+        None => format!("+{}", number.country_code()),
     }
 }
 

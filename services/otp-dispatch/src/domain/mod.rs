@@ -2,6 +2,7 @@
 
 pub mod challenge;
 pub mod code;
+pub mod guard;
 pub mod limits;
 pub mod message;
 pub mod retention;

@@ -41,6 +41,16 @@ fn purpose(purpose: i32) -> Option<Purpose> {
     }
 }
 
+/// The purpose as the wire says it.
+pub(super) fn purpose_of(purpose: Purpose) -> pb::Purpose {
+    match purpose {
+        Purpose::SignIn => pb::Purpose::SignIn,
+        Purpose::Enrolment => pb::Purpose::Enrolment,
+        Purpose::NumberChange => pb::Purpose::NumberChange,
+        Purpose::StepUp => pb::Purpose::StepUp,
+    }
+}
+
 pub(super) fn bound_to(binding: Option<pb::Binding>) -> Result<BoundTo, OtpError> {
     let missing = |field| OtpError::Field {
         field,

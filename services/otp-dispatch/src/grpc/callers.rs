@@ -10,6 +10,7 @@ pub(super) const SERVICES: &[&str] = &[
     "sallyport.otp.v1.ChallengeService",
     "sallyport.otp.v1.NumberService",
     "sallyport.otp.v1.NoticeService",
+    "sallyport.otp.v1.GuardService",
 ];
 
 /// RPC → who may call it.
@@ -38,6 +39,22 @@ pub(super) const ROWS: &[(&str, Access)] = &[
     ("/sallyport.otp.v1.NoticeService/SendNotice", IDENTITY),
     ("/sallyport.otp.v1.NumberService/ValidateNumber", NUMBERS),
     ("/sallyport.otp.v1.NumberService/ListCountries", NUMBERS),
+    (
+        "/sallyport.otp.v1.GuardService/ListDecisions",
+        Access::Operator,
+    ),
+    (
+        "/sallyport.otp.v1.GuardService/ListOverrides",
+        Access::Operator,
+    ),
+    (
+        "/sallyport.otp.v1.GuardService/SetOverride",
+        Access::Operator,
+    ),
+    (
+        "/sallyport.otp.v1.GuardService/RemoveOverride",
+        Access::Operator,
+    ),
     (
         "/sallyport.otp.v1.SmsInboxService/ListSms",
         Access::Services(&["gateway"]),

@@ -3,6 +3,7 @@
 mod binding;
 mod callers;
 mod challenge;
+mod guard;
 mod inbox;
 mod notice;
 mod number;
@@ -14,6 +15,7 @@ use sallyport_chassis::CallerTable;
 use sallyport_chassis::listener::Listener;
 use sallyport_chassis::serve::GrpcServer;
 use sallyport_proto::otp::v1::challenge_service_server::ChallengeServiceServer;
+use sallyport_proto::otp::v1::guard_service_server::GuardServiceServer;
 use sallyport_proto::otp::v1::notice_service_server::NoticeServiceServer;
 use sallyport_proto::otp::v1::number_service_server::NumberServiceServer;
 use sallyport_proto::otp::v1::sms_inbox_service_server::SmsInboxServiceServer;
@@ -32,9 +34,11 @@ pub fn server(
 ) -> GrpcServer {
     let challenges = challenge::Challenges(Arc::clone(&otp));
     let numbers = number::Numbers(Arc::clone(&otp));
+    let guards = guard::Guards(Arc::clone(&otp));
     let mut routes = Routes::default()
         .add_service(ChallengeServiceServer::new(challenges))
         .add_service(NumberServiceServer::new(numbers))
+        .add_service(GuardServiceServer::new(guards))
         .add_service(NoticeServiceServer::new(notice::Notices(otp)));
     if let Some(inbox) = inbox {
         routes = routes.add_service(SmsInboxServiceServer::new(inbox::Inbox(inbox)));

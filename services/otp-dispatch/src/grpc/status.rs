@@ -23,6 +23,8 @@ impl From<OtpError> for Status {
             OtpError::Full {
                 quota, retry_after, ..
             } => slow_down(if quota { "sms.quota" } else { "sms.limit" }, retry_after),
+            // Not told apart from a cap: whoever pumps need not know what stops him.
+            OtpError::Guarded { retry_after } => slow_down("sms.limit", retry_after),
             OtpError::ResendTooEarly { retry_after } => {
                 slow_down("code.resend_too_early", retry_after)
             }
@@ -31,11 +33,18 @@ impl From<OtpError> for Status {
             }
             OtpError::Ended => Refusal::new(Code::FailedPrecondition, "code.ended").into(),
             OtpError::NotFound => Refusal::new(Code::NotFound, "code.none").into(),
+            OtpError::NoOverride => Refusal::new(Code::NotFound, "guard.no_override").into(),
             OtpError::TooManyWatchers => slow_down("watch.busy", Duration::from_secs(5)),
             OtpError::Store(error @ StoreError::Unavailable(_)) => {
                 failed(Code::Unavailable, &error)
             }
             OtpError::Store(error @ StoreError::Corrupt(_)) => failed(Code::Internal, &error),
+            OtpError::Database(error @ sallyport_sql::StoreError::Unavailable(_)) => {
+                failed(Code::Unavailable, &error)
+            }
+            OtpError::Database(error @ sallyport_sql::StoreError::Corrupt(_)) => {
+                failed(Code::Internal, &error)
+            }
             OtpError::Queue(error @ QueueError::Unavailable(_)) => {
                 failed(Code::Unavailable, &error)
             }

@@ -349,7 +349,7 @@ pub(super) async fn the_same_key_at_once_makes_one_challenge(stores: Stores) {
     let mut told = BTreeSet::new();
     for task in join_all(tasks).await {
         match task.unwrap() {
-            CreateOutcome::Created(view) => made.push(view.id),
+            CreateOutcome::Created(view, _) => made.push(view.id),
             CreateOutcome::Repeated(repeated) => {
                 told.insert(repeated.view.id);
             }
@@ -383,7 +383,7 @@ pub(super) async fn a_resend_is_a_new_message_of_the_same_challenge(stores: Stor
     stores.created(new_challenge("c", T0)).await;
     let now = T0 + 2 * MINUTE;
     let outcome = stores.challenges.resend(resend("c", 2, now)).await.unwrap();
-    let ResendOutcome::Accepted(view, sent) = outcome else {
+    let ResendOutcome::Accepted(view, sent, _) = outcome else {
         panic!("{outcome:?}")
     };
     assert_eq!(
@@ -423,7 +423,7 @@ pub(super) async fn resends_wait_and_end(stores: Stores) {
         resent(4, T0 + 2 * MINUTE - 1).await,
         ResendOutcome::TooEarly(T0 + 2 * MINUTE)
     );
-    let ResendOutcome::Accepted(view, _) = resent(5, T0 + 2 * MINUTE).await else {
+    let ResendOutcome::Accepted(view, ..) = resent(5, T0 + 2 * MINUTE).await else {
         panic!("not sent")
     };
     assert_eq!(view.sends_left, 0);
@@ -478,7 +478,7 @@ pub(super) async fn what_did_not_arrive_is_not_waited_for(stores: Stores) {
         let outcome = resent(wanted(id, 3, now, 1)).await;
         assert!(matches!(outcome, ResendOutcome::Refused(_)), "{outcome:?}");
         let outcome = resent(wanted(id, 4, now, 9)).await;
-        let ResendOutcome::Accepted(view, _) = outcome else {
+        let ResendOutcome::Accepted(view, ..) = outcome else {
             panic!("{outcome:?}")
         };
         // The new message is waited for, whatever became of the first.
@@ -518,7 +518,7 @@ pub(super) async fn a_resends_key_sends_once(stores: Stores) {
     stores.created(new_challenge("c", T0)).await;
     let now = T0 + MINUTE;
     let outcome = stores.challenges.resend(resend("c", 2, now)).await.unwrap();
-    let ResendOutcome::Accepted(first, sent) = outcome else {
+    let ResendOutcome::Accepted(first, sent, _) = outcome else {
         panic!("{outcome:?}")
     };
     let again = |body: &str| Resend {

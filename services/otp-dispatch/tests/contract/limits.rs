@@ -22,7 +22,7 @@ impl Stores {
             .await
             .unwrap()
         {
-            CreateOutcome::Created(_) => None,
+            CreateOutcome::Created(..) => None,
             CreateOutcome::Refused(full) => Some(full),
             other => panic!("{other:?}"),
         }

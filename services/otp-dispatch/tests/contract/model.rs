@@ -1,6 +1,8 @@
 //! Random interleavings on both stores: each answer of Redis is that of memory, whose rules are
 //! plain Rust. What one of them forgets or orders otherwise shows here.
 
+use otp_dispatch::domain::guard::ledger::day;
+use otp_dispatch::domain::guard::{DayTotal, Policy, Watch};
 use otp_dispatch::ports::{Claim, ReceiptState, Settle};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
@@ -13,17 +15,24 @@ enum Op {
         key: u8,
         body: bool,
         scopes: u8,
+        guard: u8,
     },
     Verify {
         challenge: u8,
         right: bool,
         request: u8,
         bound: bool,
+        number: u8,
     },
     Resend {
         challenge: u8,
         key: u8,
         scopes: u8,
+        guard: u8,
+    },
+    Seed {
+        days: u8,
+        verified: u8,
     },
     Cancel {
         challenge: u8,
@@ -57,21 +66,24 @@ enum Op {
     Wait {
         milliseconds: i64,
     },
-    /// So long that live challenges are over; what a store still knows of them is its own business.
+    /// So long that live challenges are over.
     WaitLong,
 }
 
 fn ops() -> impl Strategy<Value = Vec<Op>> {
     let index = || 0..4u8;
     let op = prop_oneof![
-        4 => (0..3u8, prop::bool::weighted(0.9), 0..32u8)
-            .prop_map(|(key, body, scopes)| Op::Create { key, body, scopes }),
-        6 => (index(), any::<bool>(), 0..8u8, prop::bool::weighted(0.9))
-            .prop_map(|(challenge, right, request, bound)| {
-                Op::Verify { challenge, right, request, bound }
+        6 => (0..3u8, prop::bool::weighted(0.9), 0..32u8, 0..16u8)
+            .prop_map(|(key, body, scopes, guard)| Op::Create { key, body, scopes, guard }),
+        6 => (index(), any::<bool>(), 0..8u8, prop::bool::weighted(0.9), 0..2u8)
+            .prop_map(|(challenge, right, request, bound, number)| {
+                Op::Verify { challenge, right, request, bound, number }
             }),
-        3 => (index(), 0..3u8, 0..32u8)
-            .prop_map(|(challenge, key, scopes)| Op::Resend { challenge, key, scopes }),
+        3 => (index(), 0..3u8, 0..32u8, 0..16u8)
+            .prop_map(|(challenge, key, scopes, guard)| {
+                Op::Resend { challenge, key, scopes, guard }
+            }),
+        1 => (0..17u8, 0..20u8).prop_map(|(days, verified)| Op::Seed { days, verified }),
         1 => index().prop_map(|challenge| Op::Cancel { challenge }),
         1 => index().prop_map(|challenge| Op::Read { challenge }),
         1 => (0..2u8, any::<bool>()).prop_map(|(key, body)| Op::Notice { key, body }),
@@ -81,7 +93,7 @@ fn ops() -> impl Strategy<Value = Vec<Op>> {
         4 => (index(), prop::bool::weighted(0.1), 0..5u8, 0..3u8)
             .prop_map(|(message, stale, what, carrier)| Op::Settle { message, stale, what, carrier }),
         2 => (0..3u8, 0..3u8).prop_map(|(carrier, what)| Op::Receipt { carrier, what }),
-        5 => prop::sample::select(vec![0, 1, 5_000, 30_000, 60_000, 5 * MINUTE])
+        5 => prop::sample::select(vec![0, 1, 5_000, 30_000, 60_000, 5 * MINUTE, 11 * MINUTE])
             .prop_map(|milliseconds| Op::Wait { milliseconds }),
         1 => Just(Op::WaitLong),
     ];
@@ -92,6 +104,8 @@ fn ops() -> impl Strategy<Value = Vec<Op>> {
 struct Run {
     now: i64,
     epoch: u32,
+    /// How long this epoch is.
+    waited: i64,
     made: u32,
     challenges: Vec<String>,
     messages: Vec<QueueMessage>,
@@ -104,6 +118,7 @@ impl Run {
         Self {
             now: T0,
             epoch: 0,
+            waited: 0,
             made: 0,
             challenges,
             messages,
@@ -124,6 +139,20 @@ impl Run {
         format!("{prefix}{:04}", self.made)
     }
 
+    /// What is old enough to be over is not asked for again: what a store still knows of it is its
+    /// own business.
+    fn wait(&mut self, milliseconds: i64) {
+        self.now += milliseconds;
+        self.waited += milliseconds;
+        if self.waited > 50 * MINUTE {
+            self.waited = 0;
+            self.epoch += 1;
+            self.challenges.clear();
+            self.messages
+                .retain(|message| message.challenge_id.is_none());
+        }
+    }
+
     fn caps(scopes: u8) -> Vec<Counted> {
         Scope::ALL
             .into_iter()
@@ -131,6 +160,21 @@ impl Run {
             .filter(|(bit, _)| scopes & (1 << bit) != 0)
             .map(|(_, scope)| cap(scope, "k", 2, 5))
             .collect()
+    }
+
+    /// Half of the sends are watched; small budgets, so that every decision is met.
+    fn watch(guard: u8) -> Option<Watch> {
+        let policy = match guard {
+            0 => Policy::Allow,
+            1 => Policy::Block,
+            2 => Policy::Observe,
+            3..8 => Policy::Enforce,
+            _ => return None,
+        };
+        Some(Watch {
+            policy,
+            ..super::guard::watch(&format!("n{}", guard % 2), &["k"])
+        })
     }
 
     /// Prepares the operation once, so that both stores get the same.
@@ -142,18 +186,20 @@ impl Run {
                 key: k,
                 body,
                 scopes,
+                guard,
             } => {
                 let id = self.next("c");
                 let new = NewChallenge {
                     idempotency: key(&format!("create {epoch} {k}"), if body { "b" } else { "x" }),
                     counted: Self::caps(scopes),
+                    guard: Self::watch(guard),
                     message: message(&self.next("m"), Some(&id), now + 10 * MINUTE),
                     ..new_challenge(&id, now)
                 };
                 for stores in both {
                     let outcome = stores.challenges.create(new.clone()).await.unwrap();
                     answers.push(format!("{outcome:?}"));
-                    if matches!(outcome, CreateOutcome::Created(_)) && answers.len() == 1 {
+                    if matches!(outcome, CreateOutcome::Created(..)) && answers.len() == 1 {
                         self.challenges.push(id.clone());
                         self.messages.push(new.message.clone());
                     }
@@ -164,12 +210,14 @@ impl Run {
                 right,
                 request,
                 bound,
+                number,
             } => {
                 let Some(id) = self.challenge(challenge) else {
                     return Ok(());
                 };
                 let attempt = Attempt {
                     binding: binding(if bound { "b" } else { "other" }),
+                    proof: proof(&format!("n{number}"), "k"),
                     ..attempt(&id, right, &format!("r{request}"), now)
                 };
                 for stores in both {
@@ -181,6 +229,7 @@ impl Run {
                 challenge,
                 key: k,
                 scopes,
+                guard,
             } => {
                 let Some(id) = self.challenge(challenge) else {
                     return Ok(());
@@ -188,6 +237,7 @@ impl Run {
                 let resend = Resend {
                     idempotency: key(&format!("resend {epoch} {id} {k}"), "b"),
                     counted: Self::caps(scopes),
+                    guard: Self::watch(guard),
                     message: message(&self.next("m"), Some(&id), now + 10 * MINUTE),
                     ..resend(&id, 2, now)
                 };
@@ -197,6 +247,18 @@ impl Run {
                     if answers.len() == 1 && answers[0].starts_with("Accepted") {
                         self.messages.push(resend.message.clone());
                     }
+                }
+            }
+            Op::Seed { days, verified } => {
+                let total = DayTotal {
+                    place: "country:k".to_owned(),
+                    day: day(now) - i64::from(days),
+                    verified: verified.into(),
+                };
+                for stores in both {
+                    let totals = std::slice::from_ref(&total);
+                    stores.guard.seed(totals, days == 0, now).await.unwrap();
+                    answers.push(format!("{:?}", stores.guard.is_seeded().await.unwrap()));
                 }
             }
             Op::Cancel { challenge } => {
@@ -316,14 +378,8 @@ impl Run {
                         .unwrap();
                 }
             }
-            Op::Wait { milliseconds } => self.now += milliseconds,
-            Op::WaitLong => {
-                self.now += 65 * MINUTE;
-                self.epoch += 1;
-                self.challenges.clear();
-                self.messages
-                    .retain(|message| message.challenge_id.is_none());
-            }
+            Op::Wait { milliseconds } => self.wait(milliseconds),
+            Op::WaitLong => self.wait(65 * MINUTE),
         }
         prop_assert!(
             answers.windows(2).all(|pair| pair[0] == pair[1]),

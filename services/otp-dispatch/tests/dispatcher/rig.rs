@@ -10,6 +10,7 @@ use otp_dispatch::adapters::queue_sqlite::SqliteQueue;
 use otp_dispatch::adapters::route_inbox::{InboxRoute, SmsInbox};
 use otp_dispatch::adapters::store_memory::MemoryStore;
 use otp_dispatch::adapters::store_redis::RedisStore;
+use otp_dispatch::config::StoreConfig;
 use otp_dispatch::dispatcher::{Dispatcher, Routes};
 use otp_dispatch::domain::message::{Class, QueueMessage};
 use otp_dispatch::ports::{Accepted, Claim, MessageStore, Queue, ReceiptState, Settle, StoreError};
@@ -173,9 +174,8 @@ impl Rig {
     /// Redis and RabbitMQ.
     pub async fn real(redis: &str, amqp: &str) -> Self {
         let timeout = Duration::from_secs(10);
-        let store = RedisStore::open(&SecretUrl::new(redis), timeout)
-            .await
-            .unwrap();
+        let place = StoreConfig::at(SecretUrl::new(redis));
+        let store = RedisStore::open(&place, timeout).await.unwrap();
         let queue = RabbitMqQueue::new(&SecretUrl::new(amqp), Duration::from_secs(30)).unwrap();
         let folder = tempfile::tempdir().unwrap();
         Self::new(

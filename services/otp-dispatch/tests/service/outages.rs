@@ -124,6 +124,23 @@ async fn without_a_confirmation_nothing_is_called_sent() {
     service.end().await;
 }
 
+/// Nothing on a code's way waits for SQL: there the guard keeps what is for operators and for later.
+#[tokio::test]
+async fn without_its_database_codes_are_sent_and_checked() {
+    let nowhere = "postgres://127.0.0.1:1/nothing";
+    let mut service = Service::start(&[("DATABASE__URL", nowhere)]).await;
+    let untrusted = pb::CreateChallengeRequest {
+        client_ip: "192.0.2.1".to_owned(),
+        trusted: false,
+        ..create("key-1")
+    };
+    let id = service.create(untrusted).await.unwrap().challenge_id;
+    let code = service.phone.next().await.code();
+    let (verdict, _) = service.verify(&id, &code, "request-1").await;
+    assert_eq!(verdict, pb::Verdict::Right);
+    service.end().await;
+}
+
 #[tokio::test]
 async fn a_store_that_is_away_refuses_everything() {
     let mut server = sallyport_testkit::Redis::start().await.unwrap();

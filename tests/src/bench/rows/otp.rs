@@ -62,12 +62,14 @@ impl Otp {
 
         let amqp = rabbitmq.create_vhost("product").await?;
         let (config, keys) = (sockets.text("otp.toml")?, sockets.text("keys")?);
+        let data = sockets.text("data")?;
         let url = redis.url_for_db(2);
         std::fs::write(
             &config,
             format!(
                 "profile = \"development\"\n\
                  [keys]\nfolder = \"{keys}\"\n\
+                 [database]\nurl = \"sqlite://{data}\"\n\
                  [challenges]\nurl = \"{url}\"\n\
                  [queue]\nurl = \"{amqp}\"\n\
                  [otp]\ntries = {TRIES}\n"

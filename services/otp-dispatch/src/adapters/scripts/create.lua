@@ -3,8 +3,12 @@ local repeated = known()
 if repeated then return answer(repeated) end
 local full = refused()
 if full then return answer(full) end
+local decision = guarded()
+if decision and decision.outcome == 'blocked' then
+  return answer({ outcome = 'guarded', guard = decision })
+end
 
-local refunds = count()
+local refunds = count(decision)
 local key = challenge_key(input.id)
 redis.call('HSET', key,
   'binding', input.binding[1], 'reference', input.reference,
@@ -14,4 +18,4 @@ redis.call('HSET', key,
 keep(key, input.expires_at + input.keep_challenge)
 accept(input.id, input.message.deadline_at)
 remember(input.id)
-return answer({ outcome = 'created', view = view(input.id, read(key)) })
+return answer({ outcome = 'created', view = view(input.id, read(key)), guard = decision })

@@ -9,8 +9,12 @@ local resend_at = opens_at(challenge)
 if now < resend_at then return answer({ outcome = 'too_early', at = resend_at }) end
 local full = refused()
 if full then return answer(full) end
+local decision = guarded()
+if decision and decision.outcome == 'blocked' then
+  return answer({ outcome = 'guarded', guard = decision })
+end
 
-local refunds = count()
+local refunds = count(decision)
 local key = challenge_key(input.id)
 local deadline_at = math.min(input.message.deadline_at, tonumber(challenge.expires_at))
 redis.call('HSET', key, 'sent_at', now, 'resend_at', input.resend_at,
@@ -22,4 +26,5 @@ return answer({
   outcome = 'accepted',
   view = view(input.id, read(key)),
   deadline_at = deadline_at,
+  guard = decision,
 })

@@ -22,6 +22,7 @@ else
     redis.call('ZREM', place, message_id)
   end
   redis.call('HDEL', key, 'refunds')
+  prove(input.proof)
   decided = { verdict = 'right' }
 end
 redis.call('HSET', key, field, answer(decided))

@@ -31,6 +31,10 @@ impl ChallengeStore for MemoryStore {
         if let Some(full) = inner.full(&new.counted, *now) {
             return Ok(CreateOutcome::Refused(full));
         }
+        let (decision, watched) = match inner.watch(new.guard.as_ref(), message, *now) {
+            Ok(watched) => watched,
+            Err(blocked) => return Ok(CreateOutcome::Guarded(blocked)),
+        };
         let refunds = inner.count(&new.counted, &message.message_id, *now);
         let binding = new
             .binding
@@ -50,6 +54,7 @@ impl ChallengeStore for MemoryStore {
             newest: message.message_id.clone(),
             answers: BTreeMap::new(),
             refunds,
+            watched,
         };
         inner.challenges.insert(new.id.clone(), challenge);
         inner
@@ -58,7 +63,7 @@ impl ChallengeStore for MemoryStore {
         inner.remember(&idempotency.key, &idempotency.body_hash, message, *now);
         inner
             .view(&new.id, None, *now)
-            .map(CreateOutcome::Created)
+            .map(|view| CreateOutcome::Created(view, decision))
             .ok_or(StoreError::Corrupt("no challenge"))
     }
 
@@ -92,11 +97,17 @@ impl ChallengeStore for MemoryStore {
         };
         challenge.answers.insert(attempt.request_id, verdict);
         if verdict == Verdict::Right {
-            for (place, message_id) in std::mem::take(&mut challenge.refunds) {
+            let refunds = std::mem::take(&mut challenge.refunds);
+            let watched = std::mem::take(&mut challenge.watched);
+            for (place, message_id) in refunds {
                 if let Some(sends) = inner.sends.get_mut(&place) {
                     sends.retain(|send| send.message_id != message_id);
                 }
             }
+            for (place, message_id) in watched {
+                inner.guard.take_off(&place, &message_id);
+            }
+            inner.guard.prove(&attempt.proof, attempt.now);
         }
         Ok(verdict)
     }
@@ -132,6 +143,10 @@ impl ChallengeStore for MemoryStore {
         if let Some(full) = inner.full(&resend.counted, *now) {
             return Ok(ResendOutcome::Refused(full));
         }
+        let (decision, watched) = match inner.watch(resend.guard.as_ref(), &resend.message, *now) {
+            Ok(watched) => watched,
+            Err(blocked) => return Ok(ResendOutcome::Guarded(blocked)),
+        };
         let refunds = inner.count(&resend.counted, &resend.message.message_id, *now);
         let mut message = resend.message.clone();
         if let Some(challenge) = inner.challenges.get_mut(&resend.id) {
@@ -140,6 +155,7 @@ impl ChallengeStore for MemoryStore {
             challenge.resend_at = resend.resend_at;
             challenge.newest = message.message_id.clone();
             challenge.refunds.extend(refunds);
+            challenge.watched.extend(watched);
             message.deadline_at = message.deadline_at.min(challenge.expires_at);
         }
         inner
@@ -148,7 +164,7 @@ impl ChallengeStore for MemoryStore {
         inner.remember(&idempotency.key, &idempotency.body_hash, &message, *now);
         inner
             .view(&resend.id, None, *now)
-            .map(|view| ResendOutcome::Accepted(view, message))
+            .map(|view| ResendOutcome::Accepted(view, message, decision))
             .ok_or(StoreError::Corrupt("no challenge"))
     }
 

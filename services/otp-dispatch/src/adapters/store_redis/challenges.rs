@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
+use super::guard::{ProofInput, WatchInput};
 use super::{
     MessageInput, Nothing, Outcome, RedisStore, Stored, UNEXPECTED, idempotency_key, message_input,
 };
@@ -77,6 +78,8 @@ impl ChallengeStore for RedisStore {
             idempotency: String,
             body_hash: &'a str,
             counted: Vec<CapInput>,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            guard: Option<WatchInput>,
             message: MessageInput<'a>,
             keep_challenge: i64,
             keep_message: i64,
@@ -94,13 +97,14 @@ impl ChallengeStore for RedisStore {
             idempotency: idempotency_key(&new.idempotency.key),
             body_hash: &new.idempotency.body_hash,
             counted: caps(&new.counted),
+            guard: new.guard.as_ref().map(WatchInput::from),
             message: message_input(&new.message)?,
             keep_challenge: ms(retention::CHALLENGE),
             keep_message: ms(retention::MESSAGE),
             keep_idempotency: ms(retention::IDEMPOTENCY),
         };
         match self.run(&self.scripts.create, &input).await? {
-            Outcome::Created { view } => Ok(CreateOutcome::Created(view)),
+            Outcome::Created { view, guard } => Ok(CreateOutcome::Created(view, guard)),
             Outcome::Repeated {
                 view, unconfirmed, ..
             } => repeated(view, unconfirmed).map(CreateOutcome::Repeated),
@@ -108,6 +112,7 @@ impl ChallengeStore for RedisStore {
             Outcome::Refused { scope, retry_at } => {
                 Ok(CreateOutcome::Refused(Full { scope, retry_at }))
             }
+            Outcome::Guarded { guard } => Ok(CreateOutcome::Guarded(guard)),
             Outcome::Ended => Ok(CreateOutcome::Ended),
             Outcome::Accepted { .. }
             | Outcome::New
@@ -125,6 +130,7 @@ impl ChallengeStore for RedisStore {
             binding: &'a [String],
             right: bool,
             request_id: &'a str,
+            proof: ProofInput,
         }
         let input = Input {
             now: attempt.now,
@@ -132,6 +138,7 @@ impl ChallengeStore for RedisStore {
             binding: &attempt.binding.hashes,
             right: attempt.right,
             request_id: &attempt.request_id,
+            proof: ProofInput::from(&attempt.proof),
         };
         self.run(&self.scripts.verify, &input).await
     }
@@ -146,6 +153,8 @@ impl ChallengeStore for RedisStore {
             idempotency: String,
             body_hash: &'a str,
             counted: Vec<CapInput>,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            guard: Option<WatchInput>,
             message: MessageInput<'a>,
             keep_message: i64,
             keep_idempotency: i64,
@@ -158,17 +167,22 @@ impl ChallengeStore for RedisStore {
             idempotency: idempotency_key(&resend.idempotency.key),
             body_hash: &resend.idempotency.body_hash,
             counted: caps(&resend.counted),
+            guard: resend.guard.as_ref().map(WatchInput::from),
             message: message_input(&resend.message)?,
             keep_message: ms(retention::MESSAGE),
             keep_idempotency: ms(retention::IDEMPOTENCY),
         };
         match self.run(&self.scripts.resend, &input).await? {
-            Outcome::Accepted { view, deadline_at } => {
+            Outcome::Accepted {
+                view,
+                deadline_at,
+                guard,
+            } => {
                 let message = QueueMessage {
                     deadline_at,
                     ..resend.message
                 };
-                Ok(ResendOutcome::Accepted(view, message))
+                Ok(ResendOutcome::Accepted(view, message, guard))
             }
             Outcome::Repeated {
                 view, unconfirmed, ..
@@ -181,6 +195,7 @@ impl ChallengeStore for RedisStore {
             Outcome::Refused { scope, retry_at } => {
                 Ok(ResendOutcome::Refused(Full { scope, retry_at }))
             }
+            Outcome::Guarded { guard } => Ok(ResendOutcome::Guarded(guard)),
             Outcome::Created { .. } | Outcome::New => Err(UNEXPECTED),
         }
     }

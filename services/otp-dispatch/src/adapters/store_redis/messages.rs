@@ -52,6 +52,7 @@ impl MessageStore for RedisStore {
             Outcome::Created { .. }
             | Outcome::Accepted { .. }
             | Outcome::Refused { .. }
+            | Outcome::Guarded { .. }
             | Outcome::NotFound
             | Outcome::Ended
             | Outcome::NoSendsLeft
