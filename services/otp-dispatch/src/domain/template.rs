@@ -385,6 +385,24 @@ mod tests {
         }
     }
 
+    #[test]
+    fn canadian_french_has_no_space_before_its_marks() {
+        let templates = Templates::load("localhost").unwrap();
+        let code = Code::parse("012345").unwrap();
+        let codes = Purpose::ALL
+            .into_iter()
+            .map(|purpose| templates.code(Language::French, purpose, "KTR", &code));
+        let notices = Notice::ALL
+            .into_iter()
+            .map(|notice| templates.notice(Language::French, notice));
+        for text in codes.chain(notices) {
+            let text = text.expose();
+            for mark in [" ;", " !", " ?"] {
+                assert!(!text.contains(mark), "a space before {mark:?}: {text}");
+            }
+        }
+    }
+
     proptest! {
         /// Whatever is filled in, every text stays one segment and keeps its form.
         #[test]
