@@ -172,6 +172,7 @@ const OF_OTHER_CALLS: &[&str] = &[
     "user.has_password",
     "organisation.not_found",
     "domain.taken",
+    "guard.no_override",
 ];
 
 /// The code that a reason comes with.
