@@ -7,6 +7,7 @@
 
 mod accessibility;
 mod administration;
+mod authenticator;
 mod enrol_anew;
 mod enrolment;
 mod keyboard;
@@ -172,6 +173,9 @@ async fn journey(run: Run) -> Result<()> {
     enrol_anew::by_mailed_link(&scene)
         .await
         .context("enrolled anew by a mailed link")?;
+    authenticator::sets_up_and_signs_in(&scene)
+        .await
+        .context("authenticator app")?;
     scene.system.stop().await.context("stop")
 }
 

@@ -42,6 +42,7 @@
 //! time.
 
 mod account;
+mod authenticator_app;
 mod browser;
 mod clock;
 mod folder;
@@ -57,6 +58,7 @@ mod replicated_redis;
 pub mod servers;
 mod supervised;
 
+pub use authenticator_app::AuthenticatorApp;
 pub use browser::{Browser, BrowserOptions};
 pub use clock::ManualClock;
 pub use foreign_smsc::{ForeignSmsc, SmscMessage, SmscOptions};

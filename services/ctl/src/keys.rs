@@ -8,7 +8,7 @@ use sallyport_chassis::keyring::Keyring;
 /// The rings of every service that has keys, in the order in which they are made.
 const RINGS: &[(&str, &[&str])] = &[
     ("otp-api", &["code.keys", "seal.keys", "lookup.keys"]),
-    ("identity", &["lookup.keys", "pepper.keys"]),
+    ("identity", &["lookup.keys", "pepper.keys", "totp.keys"]),
 ];
 /// What sms-dispatcher opens: the seal of otp-api, and no other key.
 const SHARED: (&str, &str, &str) = ("otp-api", "sms-dispatcher", "seal.keys");
@@ -45,7 +45,11 @@ mod tests {
         make(folder.path()).unwrap();
         assert_eq!(read("identity/pepper.keys"), before);
         assert_eq!(read("otp-api/seal.keys"), read("sms-dispatcher/seal.keys"));
-        for path in ["sms-dispatcher/seal.keys", "otp-api/code.keys"] {
+        for path in [
+            "sms-dispatcher/seal.keys",
+            "otp-api/code.keys",
+            "identity/totp.keys",
+        ] {
             // Loading refuses a ring that others may read.
             Keyring::load(&folder.path().join(path)).unwrap();
         }

@@ -9,6 +9,7 @@ mod csrf;
 mod guard;
 mod headers;
 mod moment;
+mod otpauth;
 mod pages;
 mod problem;
 mod process;

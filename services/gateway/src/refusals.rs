@@ -36,6 +36,7 @@ pub(crate) fn known(words: Words, refusal: &Refusal) -> Option<String> {
         "session.expired" => w.r_session_expired(),
         "session.not_found" => w.r_session_not_found(),
         "session.signed_in" => w.r_session_signed_in(),
+        "browser.not_found" => w.r_browser_not_found(),
         "second_factor_required" => w.r_second_factor_required(),
         "password_confirmation_required" => w.r_password_confirmation_required(),
         "step_up_required" => w.r_step_up_required(),
@@ -67,6 +68,11 @@ pub(crate) fn known(words: Words, refusal: &Refusal) -> Option<String> {
         "code.no_sends_left" => w.r_code_no_sends_left(),
         "sms.quota" => return Some(w.r_sms_quota(delay())),
         "sms.limit" => return Some(w.r_sms_limit(delay())),
+        "authenticator.wrong" => w.r_authenticator_wrong(),
+        "authenticator.used" => w.r_authenticator_used(),
+        "authenticator.not_active" => w.r_authenticator_not_active(),
+        "authenticator.enrolment_ended" => w.r_authenticator_enrolment_ended(),
+        "authenticator.last_factor" => w.r_authenticator_last_factor(),
         "recovery_code.wrong" => w.r_recovery_code_wrong(),
         "recovery_code.limit" => return Some(w.r_recovery_code_limit(delay())),
         "idempotency.required" => w.r_idempotency_required(),
@@ -85,6 +91,7 @@ pub(crate) fn known(words: Words, refusal: &Refusal) -> Option<String> {
         "two_factor.required_by_policy" => w.r_two_factor_required_by_policy(),
         "two_factor.already_active" => w.r_two_factor_already_active(),
         "two_factor.not_active" => w.r_two_factor_not_active(),
+        "two_factor.no_number" => w.r_two_factor_no_number(),
         "two_factor.number_changed_lately" => {
             return Some(w.r_two_factor_number_changed_lately(delay()));
         }

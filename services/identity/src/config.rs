@@ -35,7 +35,7 @@ pub struct Config {
     pub listen: Option<ListenConfig>,
     /// The service's database.
     pub database: DatabaseConfig,
-    /// Where `lookup.keys` and `pepper.keys` are.
+    /// Where `lookup.keys`, `pepper.keys` and `totp.keys` are.
     pub keys: KeysConfig,
     /// Logs, traces and metrics; unused inside another process.
     pub telemetry: TelemetryConfig,

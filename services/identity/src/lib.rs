@@ -78,6 +78,7 @@ pub async fn run(config: Config, wiring: Wiring, stop: CancellationToken) -> Res
         settings: Arc::new(config.identity.clone()),
         lookup: ring("lookup.keys")?,
         pepper: ring("pepper.keys")?,
+        totp: ring("totp.keys")?,
         hashing: Arc::new(HashPool::start(&config.identity.password)?),
         otp: wiring.otp,
         outbox_wake: OutboxWake::default(),

@@ -335,3 +335,12 @@ pub(crate) async fn use_enrolment_link(
         session_token: answer.into_inner().session_token,
     }))
 }
+
+/// Reports the phone lost: codes by SMS, other sessions and remembered browsers end
+#[utoipa::path(post, path = "/code/phone-lost", operation_id = "reportPhoneLost", tag = "code",
+    security(("session" = [])), responses((status = 204), Errors))]
+pub(crate) async fn report_lost(State(app): State<Arc<App>>, visitor: Visitor) -> Done {
+    let ask = visitor.ask(wire::ReportPhoneLostRequest {});
+    app.clients.code().report_phone_lost(ask).await?;
+    Ok(StatusCode::NO_CONTENT)
+}

@@ -2,6 +2,8 @@
 //! without cookies, so that no page of another origin can drive it. The OpenAPI document is made from
 //! the same registrations as the routes.
 
+mod authenticator;
+mod browsers;
 mod code;
 mod error;
 mod events;

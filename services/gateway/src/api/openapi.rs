@@ -8,7 +8,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::error::{ErrorBody, ErrorDetail, FieldError};
-use super::{code, events, password, profile, sign_in, two_factor, users};
+use super::{authenticator, browsers, code, events, password, profile, sign_in, two_factor, users};
 use crate::App;
 
 #[derive(OpenApi)]
@@ -58,6 +58,7 @@ pub(crate) fn operations() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(code::recovery))
         .routes(routes!(code::send_enrolment_link))
         .routes(routes!(code::use_enrolment_link))
+        .routes(routes!(code::report_lost))
         .routes(routes!(password::confirm))
         .routes(routes!(password::change))
         .routes(routes!(password::request_reset))
@@ -72,6 +73,13 @@ pub(crate) fn operations() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(two_factor::disable))
         .routes(routes!(two_factor::change_number))
         .routes(routes!(two_factor::remake_recovery_codes))
+        .routes(routes!(authenticator::factors))
+        .routes(routes!(authenticator::give))
+        .routes(routes!(authenticator::begin))
+        .routes(routes!(authenticator::confirm))
+        .routes(routes!(authenticator::remove))
+        .routes(routes!(browsers::list))
+        .routes(routes!(browsers::revoke))
         .routes(routes!(users::list, users::add))
         .routes(routes!(users::get))
         .routes(routes!(users::assign_licence))
@@ -95,6 +103,8 @@ mod tests {
     /// The handlers of this folder, as their attributes state them in the sources.
     fn handlers() -> BTreeSet<String> {
         let sources = [
+            include_str!("authenticator.rs"),
+            include_str!("browsers.rs"),
             include_str!("sign_in.rs"),
             include_str!("code.rs"),
             include_str!("password.rs"),

@@ -35,6 +35,8 @@ pub(crate) struct TwoFactor {
     recovery_codes_left: u32,
     required_by_policy: bool,
     locked_until: Option<Timestamp>,
+    /// When the authenticator app was set up; null where there is none.
+    authenticator_since: Option<Timestamp>,
 }
 
 /// Where the user's second factor stands
@@ -56,6 +58,7 @@ pub(crate) async fn get(State(app): State<Arc<App>>, visitor: Visitor) -> Answer
             wire::TwoFactorState::Disabled => State2fa::Disabled,
         },
         locked_until: instant(&answer.locked_until),
+        authenticator_since: instant(&answer.authenticator_since),
         confirmed_number: answer.confirmed_number,
         recovery_codes_left: answer.recovery_codes_left,
         required_by_policy: answer.required_by_policy,

@@ -9,12 +9,13 @@ use http::StatusCode;
 use sallyport_phone::{Country, PhoneNumber};
 use sallyport_proto::admin::v1::ProfileFields;
 use sallyport_proto::identity::v1::{
-    GetTwoFactorRequest, GetTwoFactorResponse, ListSessionsRequest, TwoFactorState,
+    GetTwoFactorRequest, GetTwoFactorResponse, ListBrowsersRequest, ListSessionsRequest,
+    TwoFactorState,
 };
 use sallyport_proto::otp::v1::{ListCountriesRequest, ListCountriesResponse};
 
+use super::devices::{BrowserRow, SessionRow};
 use super::frame::{self, Choice, Errors, Field, Frame, Pick};
-use super::sessions::SessionRow;
 use super::{Reader, Told, signed_in};
 use crate::App;
 use crate::guard::Form;
@@ -109,6 +110,7 @@ struct AccountPage {
     locale: Choice,
     factor: Factor,
     sessions: Vec<SessionRow>,
+    browsers: Vec<BrowserRow>,
     last_sign_in: Option<Moment>,
 }
 
@@ -116,6 +118,8 @@ struct AccountPage {
 struct Factor {
     active: bool,
     disabled: bool,
+    /// Since when an authenticator app is set up.
+    authenticator: Option<Moment>,
     required: bool,
     codes_left: u32,
     few_codes: bool,
@@ -171,6 +175,9 @@ fn done(w: Words, told: &Told) -> Option<String> {
         "number" => w.done_number(),
         "password" => w.done_password(),
         "sessions" => w.done_sessions(),
+        "browsers" => w.done_browsers(),
+        "authenticator" => w.done_authenticator(),
+        "authenticator_removed" => w.done_authenticator_removed(),
         "cancelled" => w.done_cancelled(),
         _ => return None,
     };
@@ -202,9 +209,17 @@ pub(super) async fn form(
     let (w, visitor) = (reader.w, &reader.visitor);
     let mut numbers = app.clients.number();
     let mut sign_ins = app.clients.sign_in();
-    let (countries, sessions) = tokio::join!(
+    let mut factors = app.clients.two_factor();
+    let own_browser = visitor
+        .browser
+        .as_ref()
+        .map(|token| token.expose().to_owned());
+    let (countries, sessions, browsers) = tokio::join!(
         numbers.list_countries(visitor.ask(ListCountriesRequest {})),
         sign_ins.list_sessions(visitor.ask(ListSessionsRequest {})),
+        factors.list_browsers(visitor.ask(ListBrowsersRequest {
+            browser_token: own_browser.unwrap_or_default(),
+        })),
     );
     let served = served(countries?.into_inner(), w);
     let fields = &typed.fields;
@@ -256,6 +271,12 @@ pub(super) async fn form(
             .into_iter()
             .map(|session| SessionRow::of(session, reader))
             .collect(),
+        browsers: browsers?
+            .into_inner()
+            .browsers
+            .into_iter()
+            .map(|browser| BrowserRow::of(browser, reader))
+            .collect(),
         last_sign_in: reader.reading.wire(&reader.profile.last_sign_in_at),
         f: f.script("number.js"),
     };
@@ -270,6 +291,7 @@ impl Factor {
         Self {
             active,
             disabled: factor.state() == TwoFactorState::Disabled,
+            authenticator: reader.reading.wire(&factor.authenticator_since),
             required: factor.required_by_policy,
             codes_left: factor.recovery_codes_left,
             few_codes: factor.recovery_codes_left <= 2,

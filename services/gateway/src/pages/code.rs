@@ -7,8 +7,9 @@ use axum::extract::{Query, State};
 use axum::response::Response;
 use sallyport_chassis::Refusal;
 use sallyport_proto::identity::v1::{
-    CancelChallengeRequest, Challenge, GetChallengeRequest, Purpose, ResendCodeRequest,
-    SendSignInCodeRequest, SendStepUpCodeRequest, Session, VerifyCodeRequest,
+    CancelChallengeRequest, Challenge, GetChallengeRequest, ListFactorsRequest,
+    ListFactorsResponse, Purpose, ResendCodeRequest, SendSignInCodeRequest, SendStepUpCodeRequest,
+    Session, VerifyCodeRequest,
 };
 
 use super::code_state::State as MessageState;
@@ -39,6 +40,10 @@ struct CodePage {
     go: String,
     next: String,
     recovery_path: String,
+    /// Empty where no app is set up, or none helps.
+    authenticator_path: String,
+    /// Empty where there is nothing to report.
+    lost_path: String,
     again_path: String,
 }
 
@@ -76,6 +81,12 @@ pub(crate) async fn challenge(app: &App, visitor: &Visitor) -> Result<Option<Cha
             problem => Err(problem),
         },
     }
+}
+
+/// The ways of the visitor's second step, besides recovery codes.
+pub(crate) async fn factors(app: &App, visitor: &Visitor) -> Result<ListFactorsResponse, Problem> {
+    let ask = visitor.ask(ListFactorsRequest {});
+    Ok(app.clients.code().list_factors(ask).await?.into_inner())
 }
 
 /// The page.
@@ -116,6 +127,12 @@ async fn show(
             ("left", told.left.as_str()),
         ];
         return Ok(redirect(&with_query("/account", &pairs)));
+    }
+    let factors = factors(app, visitor).await?;
+    let has_number = !factors.number_ending.is_empty();
+    let wants_sms = has_number && (told.by == "sms" || !told.why.is_empty());
+    if challenge.is_none() && factors.authenticator && !wants_sms {
+        return Ok(redirect(&told.onto("/authenticator")));
     }
     let title = match (binds, disabled) {
         (true, _) => w.code_title_number(),
@@ -163,6 +180,12 @@ async fn show(
         go: told.go.clone(),
         next: told.next().to_owned(),
         recovery_path: with_query("/recovery", &pairs),
+        authenticator_path: if factors.authenticator && !binds {
+            with_query("/authenticator", &pairs)
+        } else {
+            String::new()
+        },
+        lost_path: lost_path(told, sign_in && has_number),
         again_path: with_query("/code", &pairs),
         live,
         f: frame,
@@ -174,11 +197,30 @@ async fn show(
     ))
 }
 
-/// Notice and alert of the page where the factor is disabled: that a link was mailed or why not, else
-/// that it is disabled.
+/// Where a lost phone is reported; empty where there is none to report.
+pub(super) fn lost_path(told: &Told, reportable: bool) -> String {
+    if reportable {
+        with_query("/lost", &[("next", told.next())])
+    } else {
+        String::new()
+    }
+}
+
+/// Keeps the token of a browser that is to be remembered.
+pub(super) fn remember(app: &App, cookies: &mut Cookies, browser_token: &str) {
+    if !browser_token.is_empty() {
+        let seconds = u64::from(app.settings.remember_browser_days) * 86_400;
+        cookies.keep(BROWSER, browser_token, seconds);
+    }
+}
+
+/// Notice and alert of the page where the factor is disabled: that the phone was reported lost, that a
+/// link was mailed or why not, else that it is disabled.
 fn told_disabled(w: Words, told: &Told) -> (Option<String>, Option<String>) {
-    if told.done == "link_sent" {
-        return (Some(w.enrol_link_sent().to_owned()), None);
+    match told.done.as_str() {
+        "link_sent" => return (Some(w.enrol_link_sent().to_owned()), None),
+        "lost" => return (Some(w.lost_done().to_owned()), None),
+        _ => {}
     }
     let refused = told.why(w).filter(|_| told.why.starts_with("link."));
     let alert = refused.unwrap_or_else(|| w.r_second_factor_disabled().to_owned());
@@ -246,6 +288,7 @@ pub(crate) async fn resend(
     tell(&carried(&posted), sent, "resent")
 }
 
+/// Back to the code page, with what was done or why it was not.
 pub(super) fn tell(
     told: &Told,
     sent: Result<(), tonic::Status>,
@@ -332,10 +375,7 @@ pub(crate) async fn verify(
     let mut cookies = Cookies::default();
     cookies.session(&answer.session_token);
     cookies.remove(PENDING);
-    if !answer.browser_token.is_empty() {
-        let seconds = u64::from(app.settings.remember_browser_days) * 86_400;
-        cookies.keep(BROWSER, &answer.browser_token, seconds);
-    }
+    remember(&app, &mut cookies, &answer.browser_token);
     let after = visitor.with_session(&answer.session_token);
     let go = Go::read(&visitor, &told.go);
     let response = match answer.purpose() {

@@ -3,9 +3,13 @@
 
 mod account;
 mod activity;
+mod authenticator;
+mod authenticator_setup;
+mod browsers;
 mod code;
 mod code_state;
 mod confirm;
+mod devices;
 mod domains;
 mod enrol;
 mod errors;
@@ -15,6 +19,7 @@ mod inbox;
 mod language;
 mod licences;
 mod link;
+mod lost;
 mod number;
 mod password;
 mod recovery;
@@ -65,17 +70,32 @@ pub(crate) fn router(app: &Arc<App>) -> Router {
         .route("/enrol", get(enrol::page).post(enrol::submit))
         .route("/code/state", get(code_state::framed))
         .route("/code/events", get(code_state::events))
+        .route("/lost", get(lost::page).post(lost::submit))
+        .route(
+            "/authenticator",
+            get(authenticator::page).post(authenticator::submit),
+        )
         .route("/recovery", get(recovery::page).post(recovery::submit))
         .route("/confirm", get(confirm::page).post(confirm::submit))
         .route("/account", get(account::page).post(save::submit))
         .route("/account/number", post(number::confirm))
         .route("/account/number/check", post(number::check))
         .route("/account/recovery-codes", post(two_factor::remake))
+        .route("/account/authenticator", post(authenticator_setup::begin))
+        .route(
+            "/account/authenticator/confirm",
+            post(authenticator_setup::confirm),
+        )
+        .route(
+            "/account/authenticator/remove",
+            post(authenticator_setup::remove),
+        )
         .route(
             "/account/password",
             get(password::page).post(password::submit),
         )
         .route("/account/sessions", post(sessions::end))
+        .route("/account/browsers", post(browsers::forget))
         .route("/activity", get(activity::own))
         .route("/users", get(users::page))
         .route("/users/add", get(user_add::page).post(user_add::submit))
@@ -180,6 +200,8 @@ pub(crate) struct Told {
     pub go: String,
     /// How many recovery codes are left.
     pub left: String,
+    /// By what the code is to come: "sms".
+    pub by: String,
 }
 
 impl Told {
@@ -191,6 +213,19 @@ impl Told {
             refusal = refusal.with("minimum", minimum);
         }
         crate::refusals::known(w, &refusal)
+    }
+
+    /// The same, on to another page of the second step.
+    pub(crate) fn onto(&self, path: &str) -> String {
+        let pairs = [
+            ("next", self.next()),
+            ("go", self.go.as_str()),
+            ("done", self.done.as_str()),
+            ("why", self.why.as_str()),
+            ("wait", self.wait.as_str()),
+            ("left", self.left.as_str()),
+        ];
+        crate::session::with_query(path, &pairs)
     }
 
     /// How many recovery codes are left, and the request for new ones where they are few.

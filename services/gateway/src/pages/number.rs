@@ -12,14 +12,13 @@ use sallyport_proto::otp::v1::{ValidateNumberRequest, ValidateNumberResponse};
 use serde::Serialize;
 
 use super::account::{self, FIELDS, Typed};
-use super::frame::{self, Errors, Frame};
-use super::two_factor::{Go, Intent, proceed};
+use super::frame::{Errors, Frame};
+use super::two_factor::{Intent, start};
 use super::{Reader, signed_in};
 use crate::App;
 use crate::guard::Form;
 use crate::problem::Problem;
 use crate::refusals;
-use crate::session::Cookies;
 use crate::visitor::Visitor;
 use crate::words::Words;
 
@@ -109,18 +108,18 @@ pub(super) async fn validated(
     }
 }
 
-/// Moves 2FA to the number of the profile: sends it a code.
+/// Moves 2FA to the number of the profile, or adds it beside an authenticator app: sends it a code.
 pub(crate) async fn confirm(
     State(app): State<Arc<App>>,
     visitor: Visitor,
     posted: Form,
 ) -> Result<Response, Problem> {
     signed_in(&app, &visitor).await?;
-    let go = Go {
-        intent: Intent::ChangeNumber,
-        nonce: posted.nonce().to_owned(),
+    let factor = account::two_factor(&app, &visitor).await?;
+    let intent = if factor.confirmed_number.is_empty() {
+        Intent::Enable
+    } else {
+        Intent::ChangeNumber
     };
-    let mut cookies = Cookies::default();
-    let response = proceed(&app, &visitor, go, &mut cookies).await?;
-    Ok(frame::with_cookies(response, &cookies))
+    start(&app, &visitor, &posted, intent).await
 }

@@ -137,7 +137,9 @@ fn intent(
     let changed = fields.mobile_number != reader.fields().mobile_number;
     match (factor.state(), typed.two_factor) {
         (TwoFactorState::Active, false) => Some(Intent::Disable),
+        // Who has an authenticator app alone adds a number by its own button.
         (TwoFactorState::Active, true) => (changed
+            && !factor.confirmed_number.is_empty()
             && fields.mobile_number != factor.confirmed_number)
             .then_some(Intent::ChangeNumber),
         (_, true) => Some(Intent::Enable),

@@ -123,6 +123,13 @@ pub(crate) async fn submit(
         return Ok(frame::with_cookies(redirect(next), &cookies));
     }
     let visitor = visitor.with_session(&answer.session_token);
+    // No message is paid for where an app gives the code; its page offers one.
+    if let Ok(factors) = super::code::factors(&app, &visitor).await
+        && factors.authenticator
+    {
+        let to = with_query("/authenticator", &[("next", told.next())]);
+        return Ok(frame::with_cookies(redirect(&to), &cookies));
+    }
     let key = idempotency_key(posted.nonce(), &["sign-in"]);
     let request = SendSignInCodeRequest {
         idempotency_key: key,

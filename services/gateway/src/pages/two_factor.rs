@@ -11,13 +11,14 @@ use http::StatusCode;
 use sallyport_chassis::Refusal;
 use sallyport_proto::admin::v1::GetProfileRequest;
 use sallyport_proto::identity::v1::{
-    ChangeNumberRequest, DisableTwoFactorRequest, EnableTwoFactorRequest,
-    RemakeRecoveryCodesRequest, SendStepUpCodeRequest,
+    BeginAuthenticatorRequest, ChangeNumberRequest, DisableTwoFactorRequest,
+    EnableTwoFactorRequest, RemakeRecoveryCodesRequest, RemoveAuthenticatorRequest,
+    SendStepUpCodeRequest,
 };
 use tonic::Code;
 
-use super::frame::{self, Frame};
-use super::{redirect, words_of};
+use super::frame::{self, Errors, Frame};
+use super::{authenticator_setup, redirect, words_of};
 use crate::App;
 use crate::csrf::{self, idempotency_key};
 use crate::guard::Form;
@@ -37,13 +38,19 @@ pub(crate) enum Intent {
     ChangeNumber,
     /// New recovery codes.
     RemakeCodes,
+    /// Set an authenticator app up.
+    SetUpAuthenticator,
+    /// Take the authenticator app away.
+    RemoveAuthenticator,
 }
 
-const INTENTS: [(Intent, &str); 4] = [
+const INTENTS: [(Intent, &str); 6] = [
     (Intent::Enable, "enable"),
     (Intent::Disable, "disable"),
     (Intent::ChangeNumber, "number"),
     (Intent::RemakeCodes, "codes"),
+    (Intent::SetUpAuthenticator, "authenticator"),
+    (Intent::RemoveAuthenticator, "no-authenticator"),
 ];
 
 impl Intent {
@@ -100,6 +107,8 @@ impl Go {
             Intent::Disable => w.go_disable(),
             Intent::ChangeNumber => w.go_number(),
             Intent::RemakeCodes => w.go_codes(),
+            Intent::SetUpAuthenticator => w.go_authenticator(),
+            Intent::RemoveAuthenticator => w.go_remove_authenticator(),
         }
     }
 }
@@ -176,6 +185,18 @@ async fn act(
             let w = terms(app, visitor).await;
             Ok(codes_page(app, visitor, w, &codes, false))
         }
+        Intent::SetUpAuthenticator => {
+            let request = visitor.ask(BeginAuthenticatorRequest {});
+            let begun = client.begin_authenticator(request).await?.into_inner();
+            let errors = Errors::default();
+            authenticator_setup::show(app, visitor, &begun.secret, &begun.enrolment, &errors).await
+        }
+        Intent::RemoveAuthenticator => {
+            let request = visitor.ask(RemoveAuthenticatorRequest {});
+            let answer = client.remove_authenticator(request).await?;
+            cookies.session(&answer.into_inner().session_token);
+            Ok(redirect("/account?done=authenticator_removed"))
+        }
     }
 }
 
@@ -209,6 +230,10 @@ async fn refused(
             Ok(redirect(&with_query("/confirm", &[("go", &written)])))
         }
         "step_up_required" => {
+            // No message is paid for where an app gives the code.
+            if super::code::factors(app, visitor).await?.authenticator {
+                return Ok(redirect(&with_query("/authenticator", &[("go", &written)])));
+            }
             let key = idempotency_key(&go.nonce, &["step-up"]);
             let request = visitor.ask(SendStepUpCodeRequest {
                 idempotency_key: key,
@@ -228,7 +253,10 @@ async fn refused(
             let (why, wait) = super::code::told(&refusal);
             let done = match go.intent {
                 Intent::Enable | Intent::ChangeNumber => "saved_unsent",
-                Intent::Disable | Intent::RemakeCodes => "",
+                Intent::Disable
+                | Intent::RemakeCodes
+                | Intent::SetUpAuthenticator
+                | Intent::RemoveAuthenticator => "",
             };
             let minimum = refusal.get("minimum").unwrap_or_default();
             let pairs = [
@@ -248,15 +276,25 @@ pub(crate) async fn remake(
     visitor: Visitor,
     posted: Form,
 ) -> Result<Response, Problem> {
+    start(&app, &visitor, &posted, Intent::RemakeCodes).await
+}
+
+/// Does what a form of My account asks for, or leads to what has to come first.
+pub(super) async fn start(
+    app: &App,
+    visitor: &Visitor,
+    posted: &Form,
+    intent: Intent,
+) -> Result<Response, Problem> {
     if visitor.caller.bearer.is_none() {
         return Err(Problem::refused(Code::Unauthenticated, "session.required"));
     }
     let go = Go {
-        intent: Intent::RemakeCodes,
+        intent,
         nonce: posted.nonce().to_owned(),
     };
     let mut cookies = Cookies::default();
-    let response = proceed(&app, &visitor, go, &mut cookies).await?;
+    let response = proceed(app, visitor, go, &mut cookies).await?;
     Ok(frame::with_cookies(response, &cookies))
 }
 

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use tonic::Code;
 
 use crate::browser::Gateway;
-use crate::fakes::{CODE, PASSWORD};
+use crate::fakes::{APP_CODE, APP_SECRET, CODE, PASSWORD};
 use crate::sources::calls;
 
 /// A program, in a session or in none.
@@ -251,6 +251,7 @@ async fn administration_and_factors_answer() {
         ("/events", "events"),
         ("/users/u2/events", "events"),
         ("/sessions", "sessions"),
+        ("/browsers", "browsers"),
         ("/countries", "countries"),
         ("/two-factor", "state"),
         ("/users/u2", "email"),
@@ -259,6 +260,14 @@ async fn administration_and_factors_answer() {
         assert_eq!(status, StatusCode::OK, "{path}: {body}");
         assert!(!body[key].is_null(), "{path}: {body}");
     }
+    let forget = json!({"browser_id": "b1"});
+    let (_, body) = program.post("/browsers/revoke", forget.clone()).await;
+    assert_eq!(body["forgotten"], 1);
+    let (status, body) = program.post("/browsers/revoke", forget).await;
+    assert_eq!(status, StatusCode::NOT_FOUND);
+    assert_eq!(body["error"]["reason"], "browser.not_found");
+    let (_, body) = program.post("/browsers/revoke", json!({})).await;
+    assert_eq!(body["forgotten"], 1);
     let added = json!({"email": "eve@example.org", "locale": "fr", "time_zone": "UTC"});
     let (status, body) = program.post("/users", added).await;
     assert_eq!(
@@ -280,6 +289,77 @@ async fn administration_and_factors_answer() {
     );
     let (_, body) = program.post("/code/verify", json!({"code": CODE})).await;
     assert_eq!(body["recovery_codes"].as_array().unwrap().len(), 10);
+}
+
+#[tokio::test]
+async fn a_program_sets_an_app_up_and_signs_in_with_it() {
+    let gateway = Gateway::start(false).await;
+    let mut program = Program::of(&gateway);
+    program.token = gateway.fakes.session(SessionStage::SignedIn);
+    let begin = "/two-factor/authenticator";
+    let (status, body) = program.post(begin, json!({})).await;
+    assert_eq!(status, StatusCode::CONFLICT);
+    assert_eq!(body["error"]["reason"], "password_confirmation_required");
+    let password = json!({"password": PASSWORD});
+    let (_, body) = program.post("/password/confirm", password).await;
+    program.token = body["session_token"].as_str().unwrap().to_owned();
+    let (status, body) = program.post(begin, json!({})).await;
+    assert_eq!(
+        (status, &body["secret"]),
+        (StatusCode::OK, &json!(APP_SECRET))
+    );
+    let uri = format!(
+        "otpauth://totp/Sallyport:ada%40example.org?secret={APP_SECRET}&issuer=Sallyport\
+         &algorithm=SHA1&digits=6&period=30"
+    );
+    assert_eq!(body["uri"], uri);
+    let confirm = "/two-factor/authenticator/confirm";
+    let wrong = json!({"enrolment": body["enrolment"], "code": "271828"});
+    let (status, refused) = program.post(confirm, wrong).await;
+    assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY);
+    assert_eq!(
+        refused["error"]["fields"],
+        json!([{"field": "code", "reason": "authenticator.wrong"}])
+    );
+    let right = json!({"enrolment": body["enrolment"], "code": APP_CODE});
+    let (_, body) = program.post(confirm, right).await;
+    assert_eq!(body["recovery_codes"].as_array().unwrap().len(), 10);
+    program.token = body["session_token"].as_str().unwrap().to_owned();
+    let (_, body) = program.get("/two-factor").await;
+    assert!(body["authenticator_since"].as_str().unwrap().ends_with('Z'));
+
+    program.token = gateway.fakes.session(SessionStage::AwaitingSecondFactor);
+    let (_, body) = program.get("/code/factors").await;
+    assert_eq!(
+        body,
+        json!({"number_ending": "", "authenticator": true, "disabled": false})
+    );
+    let given = json!({"code": APP_CODE, "remember_browser": true});
+    let (_, body) = program.post("/code/authenticator", given).await;
+    assert_eq!(body["browser_token"], "spb_browser");
+    program.token = body["session_token"].as_str().unwrap().to_owned();
+    assert_eq!(program.get("/profile").await.0, StatusCode::OK);
+    // It is the only factor.
+    let password = json!({"password": PASSWORD});
+    let (_, body) = program.post("/password/confirm", password).await;
+    program.token = body["session_token"].as_str().unwrap().to_owned();
+    let remove = "/two-factor/authenticator/remove";
+    let (status, body) = program.post(remove, json!({})).await;
+    assert_eq!(status, StatusCode::CONFLICT);
+    assert_eq!(body["error"]["reason"], "authenticator.last_factor");
+}
+
+#[tokio::test]
+async fn a_program_reports_a_lost_phone_past_the_password() {
+    let gateway = Gateway::start(true).await;
+    let mut program = Program::of(&gateway);
+    program.token = gateway.fakes.session(SessionStage::AwaitingSecondFactor);
+    let (status, _) = program.post("/code/phone-lost", json!({})).await;
+    assert_eq!(status, StatusCode::NO_CONTENT);
+    program.token = gateway.fakes.session(SessionStage::SignedIn);
+    let (status, body) = program.post("/code/phone-lost", json!({})).await;
+    assert_eq!(status, StatusCode::CONFLICT);
+    assert_eq!(body["error"]["reason"], "session.signed_in");
 }
 
 /// Each operation of the document is routed: it answers something else than 404 and 405 of the router.

@@ -10,7 +10,8 @@ use crate::browser::Gateway;
 use crate::refusable::AWAITING;
 use crate::sources::routes;
 
-/// Its pages: those of the code and the recovery code, the way out, and what is everybody's.
+/// Its pages: those of the code, by message or app, and the recovery code, the report of a lost phone,
+/// the way out, and what is everybody's.
 const PAGES: &[(&str, &str)] = &[
     ("GET", "/code"),
     ("POST", "/code"),
@@ -20,6 +21,10 @@ const PAGES: &[(&str, &str)] = &[
     ("POST", "/code/link"),
     ("GET", "/code/state"),
     ("GET", "/code/events"),
+    ("GET", "/authenticator"),
+    ("POST", "/authenticator"),
+    ("GET", "/lost"),
+    ("POST", "/lost"),
     ("GET", "/recovery"),
     ("POST", "/recovery"),
     ("POST", "/sign-out"),
@@ -42,6 +47,9 @@ const OPERATIONS: &[&str] = &[
     "resendCode",
     "cancelChallenge",
     "useRecoveryCode",
+    "listFactors",
+    "useAuthenticatorCode",
+    "reportPhoneLost",
     "sendEnrolmentLink",
     "useEnrolmentLink",
     "signOut",

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 mod account;
 mod api;
+mod authenticator;
 mod awaiting;
 mod bad_input;
 mod browser;
@@ -10,10 +11,12 @@ mod enrol_anew;
 mod fakes;
 mod forms;
 mod pages;
+mod phone_lost;
 mod reasons;
 mod recovery;
 mod refusable;
 mod refusals;
+mod remembered;
 mod sign_in;
 mod sources;
 mod words;

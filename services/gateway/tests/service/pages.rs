@@ -247,8 +247,12 @@ async fn pages_are_complete_in_both_languages() {
         }
         let token = gateway.fakes.session(SessionStage::AwaitingSecondFactor);
         visitor.cookies.insert("__Host-session".into(), token);
-        for path in ["/code", "/recovery", "/code/state"] {
+        for path in ["/code", "/recovery", "/code/state", "/lost"] {
             pages.push((path, visitor.open(path).await.words()));
+        }
+        gateway.fakes.world().authenticator = true;
+        for path in ["/authenticator", "/account"] {
+            pages.push((path, visitor.visit(path).await.words()));
         }
         let mut browser = gateway.signed_in();
         browser.language = locale.to_owned();

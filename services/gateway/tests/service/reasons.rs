@@ -45,6 +45,7 @@ const WEAK: &[&str] = &[
 ];
 const CLOSED: &[&str] = &["second_factor.locked", "second_factor.disabled"];
 const NOT_ACTIVE: &[&str] = &["two_factor.not_active"];
+const NO_NUMBER: &[&str] = &["two_factor.no_number"];
 const SETTLED: &[&str] = &["two_factor.number_changed_lately"];
 const KEY: &[&str] = &["idempotency.required", "idempotency.invalid"];
 /// What otp-api says to a send; identity passes it on.
@@ -87,10 +88,12 @@ const RPCS: &[Rpc] = rpcs! {
     GetSession false [SESSION];
     ListSessions false [SESSION, BOTH_STEPS];
     RevokeSessions true [SESSION, BOTH_STEPS, &["session.not_found"]];
-    SendSignInCode true [SESSION, KEY, NOT_ACTIVE, CLOSED, SEND, &[
+    SendSignInCode true [SESSION, KEY, NOT_ACTIVE, NO_NUMBER, CLOSED, SEND, &[
         "session.signed_in", "sms.quota"
     ]];
-    SendStepUpCode true [SESSION, BOTH_STEPS, KEY, NOT_ACTIVE, CLOSED, SEND, &["sms.quota"]];
+    SendStepUpCode true [SESSION, BOTH_STEPS, KEY, NOT_ACTIVE, NO_NUMBER, CLOSED, SEND, &[
+        "sms.quota"
+    ]];
     GetChallenge false [SESSION, &["code.none"]];
     WatchChallenge false [SESSION, &["code.none", "watch.busy"]];
     VerifyCode true [SESSION, NOT_ACTIVE, CLOSED, &[
@@ -102,6 +105,11 @@ const RPCS: &[Rpc] = rpcs! {
     ]];
     CancelChallenge true [SESSION];
     UseRecoveryCode true [SESSION, NOT_ACTIVE, &["recovery_code.wrong", "recovery_code.limit"]];
+    ListFactors false [SESSION];
+    UseAuthenticatorCode true [SESSION, NOT_ACTIVE, CLOSED, &[
+        "code.format", "authenticator.wrong", "authenticator.used", "authenticator.not_active"
+    ]];
+    ReportPhoneLost true [SESSION, NOT_ACTIVE, &["session.signed_in"]];
     SendEnrolmentLink true [SESSION, &[
         "session.signed_in", "second_factor.not_disabled", "link.password_by_mail", "link.limit"
     ]];
@@ -119,6 +127,15 @@ const RPCS: &[Rpc] = rpcs! {
         "two_factor.required_by_policy", "two_factor.password_too_short"
     ]];
     RemakeRecoveryCodes true [SESSION, BOTH_STEPS, FRESH, NOT_ACTIVE, SETTLED];
+    BeginAuthenticator false [SESSION, BOTH_STEPS, FRESH, SETTLED];
+    ConfirmAuthenticator true [SESSION, BOTH_STEPS, &[
+        "code.format", "authenticator.wrong", "authenticator.enrolment_ended"
+    ]];
+    RemoveAuthenticator true [SESSION, BOTH_STEPS, FRESH, NOT_ACTIVE, SETTLED, &[
+        "authenticator.not_active", "authenticator.last_factor"
+    ]];
+    ListBrowsers false [SESSION, BOTH_STEPS];
+    RevokeBrowsers true [SESSION, BOTH_STEPS, &["browser.not_found"]];
     ConfirmPassword true [SESSION, BOTH_STEPS, GUESS, &["password.wrong"]];
     ChangePassword true [SESSION, BOTH_STEPS, GUESS, WEAK, &["password.wrong"]];
     RequestPasswordReset true [];
@@ -180,8 +197,8 @@ pub fn code(reason: &str) -> Code {
     match reason {
         "session.required" | "session.expired" => Code::Unauthenticated,
         "permission.denied" => Code::PermissionDenied,
-        "session.not_found" | "link.invalid" | "code.none" | "user.not_found"
-        | "plan.not_found" => Code::NotFound,
+        "session.not_found" | "browser.not_found" | "link.invalid" | "code.none"
+        | "user.not_found" | "plan.not_found" => Code::NotFound,
         "idempotency.conflict" | "email.exists" => Code::AlreadyExists,
         "edit.conflict" => Code::Aborted,
         "second_factor_required"
@@ -195,6 +212,9 @@ pub fn code(reason: &str) -> Code {
         | "code.used"
         | "code.ended"
         | "code.no_sends_left"
+        | "authenticator.not_active"
+        | "authenticator.enrolment_ended"
+        | "authenticator.last_factor"
         | "licence.none_available"
         | "user.not_active" => Code::FailedPrecondition,
         reason if reason.starts_with("two_factor.") => Code::FailedPrecondition,

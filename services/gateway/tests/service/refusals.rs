@@ -56,6 +56,7 @@ fn reset(gateway: &Gateway, row: &Row) {
     world.challenge = None;
     world.disabled = false;
     world.may_enrol = false;
+    world.authenticator = false;
     world.two_factor = true;
     world.confirmed_number = "+14165550123".to_owned();
     (row.world)(&mut world);

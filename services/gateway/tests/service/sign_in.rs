@@ -23,6 +23,8 @@ async fn without_a_session_every_page_leads_to_sign_in_and_back() {
         "/licences",
         "/domains",
         "/recovery",
+        "/authenticator",
+        "/lost",
     ] {
         let page = browser.open(path).await;
         assert_eq!(page.status, StatusCode::SEE_OTHER, "{path}");

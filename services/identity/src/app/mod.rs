@@ -42,6 +42,8 @@ pub struct App {
     pub lookup: Arc<Keyring>,
     /// What passwords are mixed with before hashing.
     pub pepper: Arc<Keyring>,
+    /// What the seeds of authenticator apps are sealed under.
+    pub totp: Arc<Keyring>,
     /// The threads that hash passwords.
     pub hashing: Arc<HashPool>,
     /// The channel to otp-api.

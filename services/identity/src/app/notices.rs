@@ -71,6 +71,9 @@ fn by_sms(notice: Notice) -> Option<otp_proto::Notice> {
         Notice::SecondStepLocked => Some(Sms::FactorLocked),
         Notice::SecondStepDisabled => Some(Sms::FactorDisabled),
         Notice::BrowserRemembered => Some(Sms::BrowserRemembered),
+        Notice::PhoneLost => Some(Sms::PhoneLost),
+        Notice::AuthenticatorAdded => Some(Sms::AuthenticatorAdded),
+        Notice::AuthenticatorRemoved => Some(Sms::AuthenticatorRemoved),
     }
 }
 

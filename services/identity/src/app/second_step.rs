@@ -50,7 +50,8 @@ pub async fn skips_code(
 
 /// Forgets every remembered browser of the user.
 pub async fn forget_browsers(txn: &impl ConnectionTrait, user_id: Uuid) -> Result<(), StoreError> {
-    browsers::drop_all(txn, user_id).await
+    browsers::drop_all(txn, user_id).await?;
+    Ok(())
 }
 
 /// A used challenge is kept so long; it could not be answered after ten minutes.

@@ -89,6 +89,13 @@ impl SessionContext {
             .is_some_and(|at| self.is_fresh(at, now))
     }
 
+    /// Whether a code of the authenticator app was given in this session lately.
+    pub fn authenticator_fresh(&self, now: Timestamp) -> bool {
+        self.session
+            .authenticator_at
+            .is_some_and(|at| self.is_fresh(at, now))
+    }
+
     fn is_fresh(&self, at: i64, now: Timestamp) -> bool {
         now.as_millisecond() - at <= self.fresh.as_millis() as i64
     }
@@ -141,6 +148,8 @@ pub struct Renewal {
     pub password_at: Option<i64>,
     /// When the second factor was given, unix milliseconds.
     pub second_factor_at: Option<i64>,
+    /// When a code of the authenticator app was given, unix milliseconds.
+    pub authenticator_at: Option<i64>,
     /// 1 or 2.
     pub assurance: Option<i32>,
     /// Whether it may enrol a disabled factor anew before its second step.
@@ -174,6 +183,10 @@ pub async fn renew(
         .col_expr(
             sessions::Column::SecondFactorAt,
             Expr::value(renewal.second_factor_at.or(old.second_factor_at)),
+        )
+        .col_expr(
+            sessions::Column::AuthenticatorAt,
+            Expr::value(renewal.authenticator_at.or(old.authenticator_at)),
         )
         .col_expr(
             sessions::Column::Assurance,

@@ -302,6 +302,7 @@ async fn open(
         last_used_at: Set(now),
         password_at: Set(now),
         second_factor_at: Set(None),
+        authenticator_at: Set(None),
         client_ip: Set(caller
             .client_ip
             .map(|ip| ip.to_string())

@@ -1,5 +1,6 @@
 //! The rules: no I/O, no clock, no framework.
 
+pub mod base32;
 pub mod code_input;
 pub mod guesses;
 pub mod hash;
@@ -8,3 +9,4 @@ pub mod password;
 pub mod recovery;
 pub mod second_step;
 pub mod token;
+pub mod totp;

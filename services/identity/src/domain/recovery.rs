@@ -4,13 +4,12 @@
 use sallyport_chassis::Secret;
 use sha2::{Digest, Sha256};
 
+use super::base32;
 use super::code_input::is_separator;
 
 /// Codes in a set.
 pub const CODES_IN_A_SET: usize = 10;
 
-/// Crockford's alphabet: no I, L, O or U.
-const ALPHABET: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 /// 112 random bits.
 const RANDOM_BYTES: usize = 14;
 /// A check byte follows them and fills the last of 24 symbols, so that nearly every slip of the
@@ -37,17 +36,7 @@ impl RecoveryCode {
         let mut bytes = [0u8; BYTES];
         bytes[..RANDOM_BYTES].copy_from_slice(&random);
         bytes[RANDOM_BYTES] = check_byte(&random);
-        let mut text = String::with_capacity(SYMBOLS);
-        let (mut pool, mut bits) = (0u32, 0);
-        for byte in bytes {
-            pool = (pool << 8) | u32::from(byte);
-            bits += 8;
-            while bits >= 5 {
-                bits -= 5;
-                text.push(char::from(ALPHABET[(pool >> bits) as usize & 31]));
-            }
-        }
-        Self(Secret::new(text))
+        Self(Secret::new(base32::encode(base32::CROCKFORD, &bytes)))
     }
 
     /// Reads what was typed: case, spaces and dashes do not matter, O reads as 0, I and L as 1.
@@ -65,7 +54,7 @@ impl RecoveryCode {
                 c if c.is_ascii() => c as u8,
                 _ => return Err(NotARecoveryCode),
             };
-            let value = ALPHABET
+            let value = base32::CROCKFORD
                 .iter()
                 .position(|known| *known == symbol)
                 .ok_or(NotARecoveryCode)?;

@@ -84,6 +84,10 @@ const ROWS: &[(&str, Access)] = &[
         Access::Bearer,
     ),
     (
+        "/sallyport.identity.v1.CodeService/ReportPhoneLost",
+        Access::Bearer,
+    ),
+    (
         "/sallyport.identity.v1.TwoFactorService/GetTwoFactor",
         Access::Bearer,
     ),
@@ -101,6 +105,34 @@ const ROWS: &[(&str, Access)] = &[
     ),
     (
         "/sallyport.identity.v1.TwoFactorService/RemakeRecoveryCodes",
+        Access::Bearer,
+    ),
+    (
+        "/sallyport.identity.v1.TwoFactorService/ListBrowsers",
+        Access::Bearer,
+    ),
+    (
+        "/sallyport.identity.v1.TwoFactorService/RevokeBrowsers",
+        Access::Bearer,
+    ),
+    (
+        "/sallyport.identity.v1.CodeService/ListFactors",
+        Access::Bearer,
+    ),
+    (
+        "/sallyport.identity.v1.CodeService/UseAuthenticatorCode",
+        Access::Bearer,
+    ),
+    (
+        "/sallyport.identity.v1.TwoFactorService/BeginAuthenticator",
+        Access::Bearer,
+    ),
+    (
+        "/sallyport.identity.v1.TwoFactorService/ConfirmAuthenticator",
+        Access::Bearer,
+    ),
+    (
+        "/sallyport.identity.v1.TwoFactorService/RemoveAuthenticator",
         Access::Bearer,
     ),
     (

@@ -13,8 +13,8 @@ use tonic::{Request, Response, Status};
 use crate::app::App;
 use crate::app::code::watch::Watches;
 use crate::app::code::{
-    LiveChallenge, cancel, enrolment_link, get, resend, send_sign_in, send_step_up,
-    use_recovery_code, verify, watch,
+    LiveChallenge, cancel, enrolment_link, get, list_factors, phone_lost, resend, send_sign_in,
+    send_step_up, use_authenticator, use_recovery_code, verify, watch,
 };
 use crate::store::challenges::Purpose;
 
@@ -100,10 +100,7 @@ impl CodeService for Codes {
             purpose: purpose(verified.purpose).into(),
             session_token: verified.session_token.expose().to_owned(),
             recovery_codes: exposed(&verified.recovery_codes),
-            browser_token: verified
-                .browser_token
-                .map(|token| token.expose().to_owned())
-                .unwrap_or_default(),
+            browser_token: exposed_or_empty(verified.browser_token),
         }))
     }
 
@@ -141,6 +138,38 @@ impl CodeService for Codes {
         }))
     }
 
+    async fn list_factors(
+        &self,
+        request: Request<proto::ListFactorsRequest>,
+    ) -> Result<Response<proto::ListFactorsResponse>, Status> {
+        let caller = Caller::of(&request)?;
+        let found = list_factors::list(&self.app, &caller).await?;
+        Ok(Response::new(proto::ListFactorsResponse {
+            number_ending: found.number_ending.unwrap_or_default(),
+            authenticator: found.authenticator,
+            disabled: found.disabled,
+        }))
+    }
+
+    async fn use_authenticator_code(
+        &self,
+        request: Request<proto::UseAuthenticatorCodeRequest>,
+    ) -> Result<Response<proto::UseAuthenticatorCodeResponse>, Status> {
+        let caller = Caller::of(&request)?;
+        let message = request.into_inner();
+        let passed = use_authenticator::use_authenticator(
+            &self.app,
+            &caller,
+            &message.code,
+            message.remember_browser,
+        )
+        .await?;
+        Ok(Response::new(proto::UseAuthenticatorCodeResponse {
+            session_token: passed.session_token.expose().to_owned(),
+            browser_token: exposed_or_empty(passed.browser_token),
+        }))
+    }
+
     async fn send_enrolment_link(
         &self,
         request: Request<proto::SendEnrolmentLinkRequest>,
@@ -161,11 +190,27 @@ impl CodeService for Codes {
             session_token: session_token.expose().to_owned(),
         }))
     }
+
+    async fn report_phone_lost(
+        &self,
+        request: Request<proto::ReportPhoneLostRequest>,
+    ) -> Result<Response<proto::ReportPhoneLostResponse>, Status> {
+        let caller = Caller::of(&request)?;
+        phone_lost::report(&self.app, &caller).await?;
+        Ok(Response::new(proto::ReportPhoneLostResponse {}))
+    }
 }
 
 /// Recovery codes, on their one way to their owner.
 pub(super) fn exposed(codes: &[Secret]) -> Vec<String> {
     codes.iter().map(|code| code.expose().to_owned()).collect()
+}
+
+/// The token of a browser that is to be remembered.
+fn exposed_or_empty(token: Option<Secret>) -> String {
+    token
+        .map(|token| token.expose().to_owned())
+        .unwrap_or_default()
 }
 
 /// A challenge, without what only services need.

@@ -29,6 +29,12 @@ impl From<CodeRefusal> for Status {
                 Refusal::new(Code::ResourceExhausted, "second_factor.locked").retry_after(wait)
             }
             R::Disabled => Refusal::new(Code::FailedPrecondition, "second_factor.disabled"),
+            R::NoNumber => Refusal::new(Code::FailedPrecondition, "two_factor.no_number"),
+            R::AuthenticatorWrong => Refusal::field("code", "authenticator.wrong"),
+            R::AuthenticatorUsed => Refusal::field("code", "authenticator.used"),
+            R::NoAuthenticator => {
+                Refusal::new(Code::FailedPrecondition, "authenticator.not_active")
+            }
             R::NotDisabled => Refusal::new(Code::FailedPrecondition, "second_factor.not_disabled"),
             R::PasswordByMail => Refusal::new(Code::FailedPrecondition, "link.password_by_mail"),
             R::LinkInvalid => Refusal::new(Code::NotFound, "link.invalid"),
@@ -63,6 +69,8 @@ impl From<TwoFactorRefusal> for Status {
             R::PasswordTooShort { minimum } => {
                 precondition("two_factor.password_too_short").with("minimum", minimum)
             }
+            R::EnrolmentEnded => precondition("authenticator.enrolment_ended"),
+            R::LastFactor => precondition("authenticator.last_factor"),
             R::NumberChangedLately(wait) => {
                 precondition("two_factor.number_changed_lately").retry_after(wait)
             }

@@ -1,15 +1,19 @@
 //! `TwoFactorService`.
 
-use sallyport_chassis::{Caller, clock};
+use sallyport_chassis::{Caller, Refusal, Secret, clock};
 use sallyport_proto::identity::v1 as proto;
 use sallyport_proto::identity::v1::two_factor_service_server::TwoFactorService;
-use tonic::{Request, Response, Status};
+use tonic::{Code, Request, Response, Status};
+use uuid::Uuid;
 
 use super::code::{challenge, exposed};
 use crate::app::App;
+use crate::app::two_factor::browsers::{self, Remembered};
 use crate::app::two_factor::enable::{self, Enabled};
 use crate::app::two_factor::get::{self, State};
-use crate::app::two_factor::{change_number, disable, remake_recovery_codes};
+use crate::app::two_factor::{
+    change_number, disable, remake_recovery_codes, remove_authenticator, set_up_authenticator,
+};
 
 /// See the module.
 #[derive(Clone)]
@@ -48,6 +52,9 @@ impl TwoFactorService for TwoFactors {
             required_by_policy: found.required_by_policy,
             locked_until: found
                 .locked_until
+                .map(|at| clock::to_proto(clock::from_ms(at))),
+            authenticator_since: found
+                .authenticator_since
                 .map(|at| clock::to_proto(clock::from_ms(at))),
         }))
     }
@@ -120,5 +127,93 @@ impl TwoFactorService for TwoFactors {
         Ok(Response::new(proto::RemakeRecoveryCodesResponse {
             recovery_codes: exposed(&codes),
         }))
+    }
+
+    async fn begin_authenticator(
+        &self,
+        request: Request<proto::BeginAuthenticatorRequest>,
+    ) -> Result<Response<proto::BeginAuthenticatorResponse>, Status> {
+        let caller = Caller::of(&request)?;
+        let begun = set_up_authenticator::begin(&self.app, &caller).await?;
+        Ok(Response::new(proto::BeginAuthenticatorResponse {
+            secret: begun.secret.expose().to_owned(),
+            enrolment: begun.enrolment.expose().to_owned(),
+            expires_at: Some(clock::to_proto(begun.expires_at)),
+        }))
+    }
+
+    async fn confirm_authenticator(
+        &self,
+        request: Request<proto::ConfirmAuthenticatorRequest>,
+    ) -> Result<Response<proto::ConfirmAuthenticatorResponse>, Status> {
+        let caller = Caller::of(&request)?;
+        let message = request.into_inner();
+        let enrolment = Secret::new(message.enrolment);
+        let confirmed =
+            set_up_authenticator::confirm(&self.app, &caller, &enrolment, &message.code).await?;
+        Ok(Response::new(proto::ConfirmAuthenticatorResponse {
+            session_token: confirmed.session_token.expose().to_owned(),
+            recovery_codes: exposed(&confirmed.recovery_codes),
+        }))
+    }
+
+    async fn remove_authenticator(
+        &self,
+        request: Request<proto::RemoveAuthenticatorRequest>,
+    ) -> Result<Response<proto::RemoveAuthenticatorResponse>, Status> {
+        let caller = Caller::of(&request)?;
+        let token = remove_authenticator::remove(&self.app, &caller).await?;
+        Ok(Response::new(proto::RemoveAuthenticatorResponse {
+            session_token: token.expose().to_owned(),
+        }))
+    }
+
+    async fn list_browsers(
+        &self,
+        request: Request<proto::ListBrowsersRequest>,
+    ) -> Result<Response<proto::ListBrowsersResponse>, Status> {
+        let caller = Caller::of(&request)?;
+        let token = Secret::new(request.into_inner().browser_token);
+        let remembered = browsers::list(&self.app, &caller, &token).await?;
+        Ok(Response::new(proto::ListBrowsersResponse {
+            browsers: remembered.into_iter().map(encode).collect(),
+        }))
+    }
+
+    async fn revoke_browsers(
+        &self,
+        request: Request<proto::RevokeBrowsersRequest>,
+    ) -> Result<Response<proto::RevokeBrowsersResponse>, Status> {
+        let caller = Caller::of(&request)?;
+        let browser_id = match request.get_ref().browser_id.as_str() {
+            "" => None,
+            // An id of another form names no browser of the user, like an unknown one.
+            id => Some(Uuid::try_parse(id).map_err(|_| not_found())?),
+        };
+        let forgotten = browsers::revoke(&self.app, &caller, browser_id).await?;
+        if browser_id.is_some() && forgotten == 0 {
+            return Err(not_found());
+        }
+        Ok(Response::new(proto::RevokeBrowsersResponse {
+            forgotten: u32::try_from(forgotten).unwrap_or(u32::MAX),
+        }))
+    }
+}
+
+fn not_found() -> Status {
+    Refusal::new(Code::NotFound, "browser.not_found").into()
+}
+
+fn encode(remembered: Remembered) -> proto::RememberedBrowser {
+    let at = |ms| Some(clock::to_proto(clock::from_ms(ms)));
+    let Remembered { browser, current } = remembered;
+    proto::RememberedBrowser {
+        browser_id: browser.id.to_string(),
+        created_at: at(browser.created_at),
+        last_used_at: at(browser.last_used_at),
+        expires_at: at(browser.expires_at),
+        client_ip: browser.client_ip,
+        user_agent: browser.user_agent,
+        current,
     }
 }

@@ -1,8 +1,8 @@
 //! Remembered browsers.
 
 use sallyport_sql::StoreError;
-use sea_orm::IntoActiveModel;
 use sea_orm::entity::prelude::*;
+use sea_orm::{IntoActiveModel, QueryOrder};
 
 /// A row of `browsers`.
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
@@ -58,13 +58,42 @@ pub async fn touch(
     Ok(touched.rows_affected == 1)
 }
 
-/// Forgets every browser of the user.
-pub async fn drop_all(tx: &impl ConnectionTrait, user_id: Uuid) -> Result<(), StoreError> {
-    Entity::delete_many()
+/// Forgets every browser of the user; how many there were.
+pub async fn drop_all(tx: &impl ConnectionTrait, user_id: Uuid) -> Result<u64, StoreError> {
+    let dropped = Entity::delete_many()
         .filter(Column::UserId.eq(user_id))
         .exec(tx)
         .await?;
-    Ok(())
+    Ok(dropped.rows_affected)
+}
+
+/// Forgets one browser of the user; how many there were of this id.
+pub async fn drop_one(
+    tx: &impl ConnectionTrait,
+    user_id: Uuid,
+    id: Uuid,
+) -> Result<u64, StoreError> {
+    let dropped = Entity::delete_many()
+        .filter(Column::UserId.eq(user_id))
+        .filter(Column::Id.eq(id))
+        .exec(tx)
+        .await?;
+    Ok(dropped.rows_affected)
+}
+
+/// The user's browsers that are still remembered, newest use first.
+pub async fn live(
+    db: &impl ConnectionTrait,
+    user_id: Uuid,
+    now_ms: i64,
+) -> Result<Vec<Model>, StoreError> {
+    Ok(Entity::find()
+        .filter(Column::UserId.eq(user_id))
+        .filter(Column::ExpiresAt.gt(now_ms))
+        .order_by_desc(Column::LastUsedAt)
+        .order_by_desc(Column::Id)
+        .all(db)
+        .await?)
 }
 
 /// Whether the user has this browser remembered.

@@ -60,14 +60,29 @@ pub enum EndReason {
     EnrolledAnew,
     /// A hundred wrong answers in a row.
     TooManyFailures,
+    /// Its phone was reported lost.
+    ReportedLost,
+    /// Another app took its place.
+    Replaced,
+    /// Its user took it away, having another one.
+    Removed,
+    /// Two-factor authentication was switched off.
+    SwitchedOff,
+    /// Two-factor authentication was switched on again with another factor.
+    LeftOut,
 }
 
 impl EndReason {
-    fn word(self) -> &'static str {
+    pub(super) fn word(self) -> &'static str {
         match self {
             Self::NumberChanged => "number_changed",
             Self::EnrolledAnew => "enrolled_anew",
             Self::TooManyFailures => "too_many_failures",
+            Self::ReportedLost => "reported_lost",
+            Self::Replaced => "replaced",
+            Self::Removed => "removed",
+            Self::SwitchedOff => "switched_off",
+            Self::LeftOut => "left_out",
         }
     }
 }
@@ -87,14 +102,17 @@ pub async fn confirmed(
     row.map(Model::number).transpose()
 }
 
-/// The number that codes went to until too many wrong ones disabled it.
+/// The number that codes went to until too many wrong ones disabled it, or it was reported lost.
 pub async fn disabled(
     db: &impl ConnectionTrait,
     user_id: Uuid,
 ) -> Result<Option<PhoneNumber>, StoreError> {
     let row = Entity::find()
         .filter(Column::UserId.eq(user_id))
-        .filter(Column::EndReason.eq(EndReason::TooManyFailures.word()))
+        .filter(Column::EndReason.is_in([
+            EndReason::TooManyFailures.word(),
+            EndReason::ReportedLost.word(),
+        ]))
         .order_by_desc(Column::EndedAt)
         .order_by_desc(Column::Id)
         .one(db)

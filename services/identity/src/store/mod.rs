@@ -1,5 +1,6 @@
 //! Tables, queries and migrations.
 
+pub mod authenticators;
 pub mod browsers;
 pub mod challenges;
 pub mod factors;

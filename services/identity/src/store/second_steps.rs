@@ -22,7 +22,7 @@ pub struct Model {
     pub failures: i32,
     /// No attempt is taken before.
     pub locked_until_at: Option<i64>,
-    /// The factor is gone since: a recovery code gets in, and a number must be enrolled anew.
+    /// No factor works since: a recovery code gets in, and a number must be enrolled anew.
     pub disabled_at: Option<i64>,
     /// When the number was last changed (rule 41).
     pub number_changed_at: Option<i64>,
@@ -170,6 +170,21 @@ pub async fn undo_disabled(tx: &impl ConnectionTrait, user_id: Uuid) -> Result<(
     Entity::update_many()
         .filter(Column::UserId.eq(user_id))
         .col_expr(Column::DisabledAt, Expr::value(None::<i64>))
+        .exec(tx)
+        .await?;
+    Ok(())
+}
+
+/// No factor works any more: sign-in asks as before, and one must be enrolled anew.
+pub async fn disable(
+    tx: &impl ConnectionTrait,
+    user_id: Uuid,
+    now_ms: i64,
+) -> Result<(), StoreError> {
+    Entity::update_many()
+        .filter(Column::UserId.eq(user_id))
+        .filter(Column::DisabledAt.is_null())
+        .col_expr(Column::DisabledAt, Expr::value(now_ms))
         .exec(tx)
         .await?;
     Ok(())

@@ -43,6 +43,8 @@ pub struct Model {
     pub password_at: i64,
     /// When a second factor was last given in it.
     pub second_factor_at: Option<i64>,
+    /// When a code of the authenticator app was last given in it.
+    pub authenticator_at: Option<i64>,
     /// Where it was made from.
     pub client_ip: String,
     /// The browser that made it.

@@ -231,7 +231,7 @@ async fn a_code_that_is_not_taken_signs_nobody_in(world: World) {
 }
 
 /// So many failures stand in the user's row, and no lock.
-async fn fail(world: &World, failures: u32) {
+pub async fn fail(world: &World, failures: u32) {
     let sql = format!("UPDATE second_steps SET failures = {failures}, locked_until_at = NULL");
     let connection = world.database.connection();
     connection.execute_unprepared(&sql).await.unwrap();

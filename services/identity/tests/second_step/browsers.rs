@@ -1,14 +1,15 @@
 //! Remembered browsers.
 
-use sallyport_proto::identity::v1::SessionStage;
+use sallyport_proto::identity::v1::{RememberedBrowser, SessionStage};
 use sallyport_proto::otp::v1::Notice;
 
-use crate::world::{NUMBER, OTHER_NUMBER, PASSWORD, User, World, refused};
+use crate::world::{NUMBER, OTHER_NUMBER, PASSWORD, User, World, new_key, refused};
 
 on_both_databases!(
     a_remembered_browser_skips_the_code_and_nothing_else,
     a_short_password_is_never_enough,
     changes_of_the_factor_forget_browsers,
+    browsers_are_listed_to_their_user_and_forgotten,
 );
 
 /// Signs in with the code and has the browser remembered.
@@ -101,5 +102,73 @@ async fn changes_of_the_factor_forget_browsers(world: World) {
         stage(&world, &user, &token).await,
         SessionStage::AwaitingSecondFactor
     );
+    world.end().await;
+}
+
+async fn browsers_are_listed_to_their_user_and_forgotten(world: World) {
+    let (ada, _, _) = world.enrolled("ada").await;
+    let first = remembered(&world, &ada, NUMBER).await;
+    world.advance_minutes(60);
+    let second = remembered(&world, &ada, NUMBER).await;
+    world.advance_minutes(60);
+    assert_eq!(stage(&world, &ada, &first).await, SessionStage::SignedIn);
+    let (_, bobs, _) = world.enrolled("bob").await;
+
+    let session = world.signed_in_twice(&ada, NUMBER).await;
+    let listed = session.browsers(&second).await.unwrap();
+    let [newest, oldest] = &listed[..] else {
+        panic!("two browsers: {listed:?}");
+    };
+    // The first was remembered first and used last.
+    assert!(newest.created_at.unwrap().seconds < oldest.created_at.unwrap().seconds);
+    let used = |browser: &RememberedBrowser| browser.last_used_at.unwrap().seconds;
+    assert_eq!(used(newest) - used(oldest), 60 * 60);
+    let life = oldest.expires_at.unwrap().seconds - oldest.created_at.unwrap().seconds;
+    assert_eq!(life, 30 * 24 * 60 * 60);
+    assert_eq!(newest.client_ip, "203.0.113.9");
+    assert_eq!((newest.current, oldest.current), (false, true));
+    let told = format!("{listed:?}");
+    assert!(!told.contains("spb_"), "no token is told: {told}");
+
+    // Nobody else sees or forgets them, and not before the second step.
+    assert!(bobs.browsers("").await.unwrap().is_empty());
+    for id in [newest.browser_id.as_str(), "no id", &new_key()] {
+        assert_eq!(refused(bobs.forget_browsers(id).await), "browser.not_found");
+    }
+    let awaiting = world.sign_in(&ada).await;
+    for reason in [
+        refused(awaiting.browsers("").await),
+        refused(awaiting.forget_browsers("").await),
+    ] {
+        assert_eq!(reason, "second_factor_required");
+    }
+    assert_eq!(stage(&world, &ada, &first).await, SessionStage::SignedIn);
+
+    let id = newest.browser_id.as_str();
+    assert_eq!(session.forget_browsers(id).await.unwrap(), 1);
+    assert_eq!(
+        refused(session.forget_browsers(id).await),
+        "browser.not_found"
+    );
+    assert_eq!(
+        stage(&world, &ada, &first).await,
+        SessionStage::AwaitingSecondFactor
+    );
+    assert_eq!(stage(&world, &ada, &second).await, SessionStage::SignedIn);
+    assert_eq!(session.forget_browsers("").await.unwrap(), 1);
+    assert_eq!(session.forget_browsers("").await.unwrap(), 0);
+    assert_eq!(
+        stage(&world, &ada, &second).await,
+        SessionStage::AwaitingSecondFactor
+    );
+    let events = world.log.wait_for("browser_forgotten", 2).await;
+    assert_eq!(events.len(), 2, "what changes nothing is no event");
+    assert_eq!(events[0].target, ada.id.to_string());
+
+    // One that has run out is listed no more.
+    remembered(&world, &ada, NUMBER).await;
+    world.advance_minutes(30 * 24 * 60);
+    let session = world.signed_in_twice(&ada, NUMBER).await;
+    assert!(session.browsers("").await.unwrap().is_empty());
     world.end().await;
 }

@@ -20,8 +20,12 @@ macro_rules! on_both_databases {
     };
 }
 
+mod app;
 mod at_once;
 mod attempts;
+mod authenticator;
+mod authenticator_keys;
+mod authenticator_set_up;
 mod bad_input;
 mod browsers;
 mod enrol_anew;
@@ -31,6 +35,7 @@ mod fake_log;
 mod fake_otp;
 mod notices;
 mod otp_refuses;
+mod phone_lost;
 mod recovery;
 mod restored;
 mod session;

@@ -204,7 +204,7 @@ fn plain(text: &str) -> String {
 }
 
 /// Keeps what is put into the outbox also when it has left.
-async fn keep_the_outbox(world: &World) {
+pub async fn keep_the_outbox(world: &World) {
     let statements: &[&str] = match world.database.backend() {
         DbBackend::Postgres => &[
             "CREATE TABLE kept (payload BYTEA)",
@@ -225,7 +225,7 @@ async fn keep_the_outbox(world: &World) {
 }
 
 /// Every value of every column of every table, in plain spelling.
-async fn everything_stored(world: &World) -> Vec<String> {
+pub async fn everything_stored(world: &World) -> Vec<String> {
     let backend = world.database.backend();
     let connection = world.database.connection();
     // Columns are read as the hexadecimal form of their bytes, or of those of their text.

@@ -8,6 +8,7 @@ use sallyport_proto::identity::v1::sign_in_service_client::SignInServiceClient;
 use sallyport_proto::identity::v1::two_factor_service_client::TwoFactorServiceClient;
 use tonic::{Request, Status};
 
+use crate::app::App;
 use crate::fake_otp::FakeOtp;
 use crate::world::{PASSWORD, World, new_key};
 
@@ -163,6 +164,14 @@ impl Session {
         Ok(())
     }
 
+    pub async fn report_lost(&self) -> Answer<()> {
+        let message = proto::ReportPhoneLostRequest {};
+        self.codes()
+            .report_phone_lost(self.request(message))
+            .await?;
+        Ok(())
+    }
+
     /// Uses such a link and goes on with the new token.
     pub async fn use_link(&mut self, link_token: &str) -> Answer<()> {
         let message = proto::UseEnrolmentLinkRequest {
@@ -235,6 +244,100 @@ impl Session {
             .remake_recovery_codes(self.request(message))
             .await?;
         Ok(answer.into_inner().recovery_codes)
+    }
+
+    pub async fn factors(&self) -> Answer<proto::ListFactorsResponse> {
+        let message = proto::ListFactorsRequest {};
+        let answer = self.codes().list_factors(self.request(message)).await?;
+        Ok(answer.into_inner())
+    }
+
+    pub async fn begin_app(&self) -> Answer<proto::BeginAuthenticatorResponse> {
+        let message = proto::BeginAuthenticatorRequest {};
+        let answer = self
+            .two_factor()
+            .begin_authenticator(self.request(message))
+            .await?;
+        Ok(answer.into_inner())
+    }
+
+    /// Proves the app; the recovery codes, where there are new ones.
+    pub async fn confirm_app(&mut self, enrolment: &str, code: &str) -> Answer<Vec<String>> {
+        let message = proto::ConfirmAuthenticatorRequest {
+            enrolment: enrolment.into(),
+            code: code.into(),
+        };
+        let answer = self
+            .two_factor()
+            .confirm_authenticator(self.request(message))
+            .await?
+            .into_inner();
+        self.token = answer.session_token;
+        Ok(answer.recovery_codes)
+    }
+
+    /// Sets an app up, whose present code is then used; and the recovery codes.
+    pub async fn set_up_app(&mut self, world: &World) -> (App, Vec<String>) {
+        let begun = self.begin_app().await.unwrap();
+        let app = App::of(&begun.secret);
+        let code = app.shows(world, 0);
+        let codes = self.confirm_app(&begun.enrolment, &code).await.unwrap();
+        (app, codes)
+    }
+
+    /// Gives a code of the app and goes on with the new token.
+    pub async fn use_app(&mut self, code: &str) -> Answer<()> {
+        self.use_app_and_remember(code, false).await?;
+        Ok(())
+    }
+
+    /// The same; the token of the remembered browser, if it is to be.
+    pub async fn use_app_and_remember(&mut self, code: &str, remember: bool) -> Answer<String> {
+        let message = proto::UseAuthenticatorCodeRequest {
+            code: code.into(),
+            remember_browser: remember,
+        };
+        let answer = self
+            .codes()
+            .use_authenticator_code(self.request(message))
+            .await?
+            .into_inner();
+        self.token = answer.session_token;
+        Ok(answer.browser_token)
+    }
+
+    pub async fn remove_app(&mut self) -> Answer<()> {
+        let message = proto::RemoveAuthenticatorRequest {};
+        let answer = self
+            .two_factor()
+            .remove_authenticator(self.request(message))
+            .await?;
+        self.token = answer.into_inner().session_token;
+        Ok(())
+    }
+
+    /// The remembered browsers, newest use first, as they are told to a browser with this token.
+    pub async fn browsers(&self, token: &str) -> Answer<Vec<proto::RememberedBrowser>> {
+        let message = proto::ListBrowsersRequest {
+            browser_token: token.into(),
+        };
+        let answer = self
+            .two_factor()
+            .list_browsers(self.request(message))
+            .await?;
+        Ok(answer.into_inner().browsers)
+    }
+
+    /// Forgets a remembered browser, or all where the id is empty; how many there were.
+    pub async fn forget_browsers(&self, id: &str) -> Answer<u32> {
+        let message = proto::RevokeBrowsersRequest {
+            browser_id: id.into(),
+        };
+        let answer = self
+            .two_factor()
+            .revoke_browsers(self.request(message))
+            .await?;
+        Ok(answer.into_inner().forgotten)
     }
 
     pub async fn confirm_password(&mut self) {

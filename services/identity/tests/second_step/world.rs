@@ -8,7 +8,7 @@ use identity::store::second_steps;
 use identity::{Wiring, run};
 use sallyport_chassis::channel::{Dialler, Outgoing};
 use sallyport_chassis::listener::Listener;
-use sallyport_chassis::{Peer, Refusal, SecretUrl};
+use sallyport_chassis::{Clock, Peer, Refusal, SecretUrl};
 use sallyport_proto::identity::v1 as proto;
 use sallyport_proto::identity::v1::mail_inbox_service_client::MailInboxServiceClient;
 use sallyport_proto::identity::v1::password_service_client::PasswordServiceClient;
@@ -123,6 +123,11 @@ impl World {
 
     fn gateway(&self) -> Outgoing {
         self.dialler.channel(Peer::service("gateway"))
+    }
+
+    /// The present instant, unix seconds.
+    pub fn clock_seconds(&self) -> i64 {
+        self.clock.now().as_second()
     }
 
     pub fn advance_seconds(&self, seconds: u64) {

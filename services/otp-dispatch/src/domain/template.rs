@@ -76,11 +76,17 @@ pub enum Notice {
     FactorDisabled,
     /// A link with which a disabled factor is enrolled anew was mailed.
     EnrolmentLink,
+    /// The phone with this number was reported lost.
+    PhoneLost,
+    /// An authenticator app was set up.
+    AuthenticatorAdded,
+    /// It was taken away.
+    AuthenticatorRemoved,
 }
 
 impl Notice {
     /// All notices.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 13] = [
         Self::TwoFactorOn,
         Self::TwoFactorOff,
         Self::NumberChanged,
@@ -91,6 +97,9 @@ impl Notice {
         Self::FactorReset,
         Self::FactorDisabled,
         Self::EnrolmentLink,
+        Self::PhoneLost,
+        Self::AuthenticatorAdded,
+        Self::AuthenticatorRemoved,
     ];
 
     /// The word in metrics and in the hash of a request's body.
@@ -106,6 +115,9 @@ impl Notice {
             Self::FactorReset => "factor_reset",
             Self::FactorDisabled => "factor_disabled",
             Self::EnrolmentLink => "enrolment_link",
+            Self::PhoneLost => "phone_lost",
+            Self::AuthenticatorAdded => "authenticator_added",
+            Self::AuthenticatorRemoved => "authenticator_removed",
         }
     }
 }
@@ -150,6 +162,9 @@ struct NoticeTexts {
     factor_reset: String,
     factor_disabled: String,
     enrolment_link: String,
+    phone_lost: String,
+    authenticator_added: String,
+    authenticator_removed: String,
 }
 
 impl NoticeTexts {
@@ -165,6 +180,9 @@ impl NoticeTexts {
             Notice::FactorReset => &self.factor_reset,
             Notice::FactorDisabled => &self.factor_disabled,
             Notice::EnrolmentLink => &self.enrolment_link,
+            Notice::PhoneLost => &self.phone_lost,
+            Notice::AuthenticatorAdded => &self.authenticator_added,
+            Notice::AuthenticatorRemoved => &self.authenticator_removed,
         }
     }
 }

@@ -52,5 +52,8 @@ fn notice(notice: i32) -> Option<Notice> {
         pb::Notice::FactorReset => Some(Notice::FactorReset),
         pb::Notice::FactorDisabled => Some(Notice::FactorDisabled),
         pb::Notice::EnrolmentLink => Some(Notice::EnrolmentLink),
+        pb::Notice::PhoneLost => Some(Notice::PhoneLost),
+        pb::Notice::AuthenticatorAdded => Some(Notice::AuthenticatorAdded),
+        pb::Notice::AuthenticatorRemoved => Some(Notice::AuthenticatorRemoved),
     }
 }

@@ -10,15 +10,15 @@ use sallyport_proto::identity::v1::password_service_server::{
     PasswordService, PasswordServiceServer,
 };
 use sallyport_proto::identity::v1::sign_in_service_server::{SignInService, SignInServiceServer};
-use sallyport_proto::identity::v1::two_factor_service_server::{
-    TwoFactorService, TwoFactorServiceServer,
-};
+use sallyport_proto::identity::v1::two_factor_service_server::TwoFactorServiceServer;
 use sallyport_proto::identity::v1::*;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::server::Router;
 use tonic::{Code, Request, Response, Status};
 
-use super::{CODE, ENROLMENT_LINK, Fakes, LINK, PASSWORD, RECOVERY_CODE, refused};
+use super::{
+    APP_CODE, CODE, ENROLMENT_LINK, Fakes, LINK, LINUX, PASSWORD, PHONE, RECOVERY_CODE, refused,
+};
 
 type Answer<T> = Result<Response<T>, Status>;
 
@@ -35,7 +35,19 @@ fn disabled() -> Status {
     refused(Code::FailedPrecondition, "second_factor.disabled")
 }
 
-fn codes() -> Vec<String> {
+/// Refuses all but the one code of the authenticator app that is right.
+pub fn app_code(typed: &str) -> Result<(), Status> {
+    let code: String = typed.chars().filter(char::is_ascii_digit).collect();
+    if code.len() != 6 {
+        return Err(Refusal::field("code", "code.format").into());
+    }
+    if code != APP_CODE {
+        return Err(Refusal::field("code", "authenticator.wrong").into());
+    }
+    Ok(())
+}
+
+pub fn codes() -> Vec<String> {
     (0..10)
         .map(|n| format!("K7WD{n}-9RT4X-MQ03Z-8HVNB-5CYJ{n}"))
         .collect()
@@ -101,12 +113,9 @@ impl SignInService for Fakes {
             user_agent: agent.into(),
             current: id == "s1",
         };
-        let linux = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 Chrome/142.0 Safari/537.36";
-        let phone =
-            "Mozilla/5.0 (iPhone; CPU iPhone OS 19_0 like Mac OS X) Version/19.0 Safari/604.1";
         let sessions = vec![
-            session("s1", linux, "198.51.100.7"),
-            session("s2", phone, "203.0.113.40"),
+            session("s1", LINUX, "198.51.100.7"),
+            session("s2", PHONE, "203.0.113.40"),
         ];
         Ok(Response::new(ListSessionsResponse { sessions }))
     }
@@ -265,6 +274,46 @@ impl CodeService for Fakes {
         }))
     }
 
+    async fn list_factors(&self, r: Request<ListFactorsRequest>) -> Answer<ListFactorsResponse> {
+        let (world, _) = self.take_session("ListFactors", &r, "")?;
+        let number = &world.confirmed_number;
+        let ending = number.get(number.len().saturating_sub(2)..);
+        Ok(Response::new(ListFactorsResponse {
+            number_ending: match world.disabled {
+                true => String::new(),
+                false => ending.unwrap_or_default().to_owned(),
+            },
+            authenticator: world.authenticator && !world.disabled,
+            disabled: world.disabled,
+        }))
+    }
+
+    async fn use_authenticator_code(
+        &self,
+        r: Request<UseAuthenticatorCodeRequest>,
+    ) -> Answer<UseAuthenticatorCodeResponse> {
+        let (mut world, token) = self.take_session("UseAuthenticatorCode", &r, "")?;
+        if !world.authenticator {
+            return Err(refused(
+                Code::FailedPrecondition,
+                "authenticator.not_active",
+            ));
+        }
+        app_code(&r.get_ref().code)?;
+        world.second_factor_fresh = true;
+        world.challenge = None;
+        let fresh = world.sessions[&token].1;
+        let session_token = world.replace(&token, SessionStage::SignedIn, fresh);
+        let browser_token = match r.get_ref().remember_browser {
+            true => "spb_browser".to_owned(),
+            false => String::new(),
+        };
+        Ok(Response::new(UseAuthenticatorCodeResponse {
+            session_token,
+            browser_token,
+        }))
+    }
+
     async fn send_enrolment_link(
         &self,
         r: Request<SendEnrolmentLinkRequest>,
@@ -285,6 +334,22 @@ impl CodeService for Fakes {
         world.may_enrol = true;
         let session_token = world.replace(&token, SessionStage::AwaitingSecondFactor, true);
         Ok(Response::new(UseEnrolmentLinkResponse { session_token }))
+    }
+
+    async fn report_phone_lost(
+        &self,
+        r: Request<ReportPhoneLostRequest>,
+    ) -> Answer<ReportPhoneLostResponse> {
+        let (mut world, token) = self.take_session("ReportPhoneLost", &r, "")?;
+        if world.sessions[&token].0 == SessionStage::SignedIn {
+            return Err(refused(Code::FailedPrecondition, "session.signed_in"));
+        }
+        world.challenge = None;
+        world.confirmed_number.clear();
+        world.disabled = !world.authenticator;
+        world.browsers.clear();
+        world.sessions.retain(|open, _| *open == token);
+        Ok(Response::new(ReportPhoneLostResponse {}))
     }
 }
 
@@ -353,90 +418,6 @@ impl PasswordService for Fakes {
         }
         Ok(Response::new(SetPasswordByLinkResponse {
             email: "ada@example.org".into(),
-        }))
-    }
-}
-
-impl Fakes {
-    /// Password and step-up must be fresh.
-    fn fresh<T>(&self, rpc: &'static str, r: &Request<T>, detail: &str) -> Result<String, Status> {
-        let (world, token) = self.take_signed_in(rpc, r, detail)?;
-        if !world.sessions[&token].1 {
-            return Err(refused(
-                Code::FailedPrecondition,
-                "password_confirmation_required",
-            ));
-        }
-        if world.two_factor && !world.second_factor_fresh {
-            return Err(refused(Code::FailedPrecondition, "step_up_required"));
-        }
-        Ok(token)
-    }
-}
-
-#[tonic::async_trait]
-impl TwoFactorService for Fakes {
-    async fn get_two_factor(
-        &self,
-        r: Request<GetTwoFactorRequest>,
-    ) -> Answer<GetTwoFactorResponse> {
-        let (world, _) = self.take_signed_in("GetTwoFactor", &r, "")?;
-        let state = if world.two_factor {
-            TwoFactorState::Active
-        } else {
-            TwoFactorState::Off
-        };
-        Ok(Response::new(GetTwoFactorResponse {
-            state: state.into(),
-            confirmed_number: world.confirmed_number.clone(),
-            recovery_codes_left: world.recovery_codes_left,
-            required_by_policy: false,
-            locked_until: None,
-        }))
-    }
-
-    async fn enable_two_factor(
-        &self,
-        r: Request<EnableTwoFactorRequest>,
-    ) -> Answer<EnableTwoFactorResponse> {
-        let key = r.get_ref().idempotency_key.clone();
-        if self.world().may_enrol {
-            drop(self.take_session("EnableTwoFactor", &r, &key)?);
-        } else {
-            self.fresh("EnableTwoFactor", &r, &key)?;
-        }
-        let challenge = self.world().send(Purpose::Enrolment);
-        Ok(Response::new(EnableTwoFactorResponse {
-            challenge,
-            ..Default::default()
-        }))
-    }
-
-    async fn change_number(&self, r: Request<ChangeNumberRequest>) -> Answer<ChangeNumberResponse> {
-        let key = r.get_ref().idempotency_key.clone();
-        self.fresh("ChangeNumber", &r, &key)?;
-        let challenge = self.world().send(Purpose::NumberChange);
-        Ok(Response::new(ChangeNumberResponse { challenge }))
-    }
-
-    async fn disable_two_factor(
-        &self,
-        r: Request<DisableTwoFactorRequest>,
-    ) -> Answer<DisableTwoFactorResponse> {
-        let token = self.fresh("DisableTwoFactor", &r, "")?;
-        let mut world = self.world();
-        world.two_factor = false;
-        let session_token = world.replace(&token, SessionStage::SignedIn, true);
-        Ok(Response::new(DisableTwoFactorResponse { session_token }))
-    }
-
-    async fn remake_recovery_codes(
-        &self,
-        r: Request<RemakeRecoveryCodesRequest>,
-    ) -> Answer<RemakeRecoveryCodesResponse> {
-        self.fresh("RemakeRecoveryCodes", &r, "")?;
-        Ok(Response::new(RemakeRecoveryCodesResponse {
-            recovery_codes: codes(),
         }))
     }
 }

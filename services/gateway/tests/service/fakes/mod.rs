@@ -4,6 +4,7 @@
 mod admin;
 mod identity;
 mod otp;
+mod two_factor;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -25,11 +26,22 @@ pub const PASSWORD: &str = "correct horse battery";
 pub const CODE: &str = "042137";
 /// The one recovery code that is right.
 pub const RECOVERY_CODE: &str = "K7WD2-9RT4X-MQ03Z-8HVNB-5CYJ1";
+/// The one code of the authenticator app that is right.
+pub const APP_CODE: &str = "314159";
+/// What the app is set up with.
+pub const APP_SECRET: &str = "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ";
+/// The same, as it is given back.
+pub const APP_ENROLMENT: &str = "begun-by-this-session";
 /// A one-time link that is good.
 pub const LINK: &str = "spl_goodlink";
 
 /// One with which a disabled factor is enrolled anew.
 pub const ENROLMENT_LINK: &str = "spl_enrolmentlink";
+
+/// How two browsers name themselves.
+const LINUX: &str = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 Chrome/142.0 Safari/537.36";
+const PHONE: &str =
+    "Mozilla/5.0 (iPhone; CPU iPhone OS 19_0 like Mac OS X) Version/19.0 Safari/604.1";
 
 /// A call as it arrived.
 #[derive(Debug, Clone)]
@@ -49,12 +61,16 @@ pub struct World {
     /// Open sessions by token: stage, and whether the password is fresh.
     pub sessions: HashMap<String, (SessionStage, bool)>,
     pub two_factor: bool,
-    /// Whether the factor is disabled.
+    /// Whether no factor works any more.
     pub disabled: bool,
     /// Whether sessions that await their second factor may enrol it anew.
     pub may_enrol: bool,
     pub confirmed_number: String,
+    /// Whether an authenticator app is set up.
+    pub authenticator: bool,
     pub second_factor_fresh: bool,
+    /// Remembered browsers: id and browser.
+    pub browsers: Vec<(String, String)>,
     pub challenge: Option<Challenge>,
     pub tries: u32,
     /// A refusal that the next call of an RPC gets.
@@ -106,7 +122,11 @@ impl Fakes {
             disabled: false,
             may_enrol: false,
             confirmed_number: if two_factor { number } else { String::new() },
+            authenticator: false,
             second_factor_fresh: false,
+            browsers: [("b1", LINUX), ("b2", PHONE)]
+                .map(|(id, agent)| (id.to_owned(), agent.to_owned()))
+                .into(),
             challenge: None,
             tries: 5,
             refuse: HashMap::new(),

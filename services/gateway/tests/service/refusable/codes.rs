@@ -113,6 +113,56 @@ pub const ROWS: &[Row] = &[
         ..ROW
     },
     Row {
+        of: &["two_factor."],
+        reader: AWAITING,
+        rpc: "ReportPhoneLost",
+        page: "/lost",
+        to: "/lost",
+        at: |_| At::Next,
+        ..ROW
+    },
+    Row {
+        of: &["authenticator.", "code.", "second_factor.", "two_factor."],
+        reader: AWAITING,
+        rpc: "UseAuthenticatorCode",
+        world: |world| world.authenticator = true,
+        page: "/authenticator",
+        to: "/authenticator",
+        typed: &[("code", "731-904")],
+        at: |reason| match reason {
+            "code.format" | "authenticator.wrong" | "authenticator.used" => At::Field("code"),
+            _ => At::Form,
+        },
+        ..ROW
+    },
+    Row {
+        of: &["two_factor."],
+        rpc: "BeginAuthenticator",
+        page: "/account",
+        to: "/account/authenticator",
+        at: |_| At::Next,
+        ..ROW
+    },
+    // Begun too long ago, or in another session; a wrong code needs the seed beside it.
+    Row {
+        of: &["authenticator.enrolment_ended"],
+        rpc: "ConfirmAuthenticator",
+        page: "/account",
+        to: "/account/authenticator/confirm",
+        typed: &[("code", "731-904")],
+        at: |_| At::Next,
+        ..ROW
+    },
+    Row {
+        of: &["authenticator.", "two_factor."],
+        rpc: "RemoveAuthenticator",
+        world: |world| world.authenticator = true,
+        page: "/account",
+        to: "/account/authenticator/remove",
+        at: |_| At::Next,
+        ..ROW
+    },
+    Row {
         of: &["watch."],
         reader: AWAITING,
         rpc: "WatchChallenge",

@@ -28,6 +28,13 @@ pub const ROWS: &[Row] = &[
         ..ROW
     },
     Row {
+        of: &["browser."],
+        rpc: "RevokeBrowsers",
+        page: "/account",
+        to: "/account/browsers",
+        ..ROW
+    },
+    Row {
         of: &["sign_in."],
         reader: NOBODY,
         rpc: "SignIn",

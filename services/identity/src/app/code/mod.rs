@@ -3,13 +3,16 @@
 pub mod cancel;
 pub mod enrolment_link;
 pub mod get;
+pub mod list_factors;
 pub(crate) mod open;
 pub(crate) mod otp;
+pub mod phone_lost;
 pub mod refusal;
 pub mod resend;
 pub mod send_sign_in;
 pub mod send_step_up;
 mod settle;
+pub mod use_authenticator;
 pub mod use_recovery_code;
 pub mod verify;
 pub mod watch;
@@ -20,13 +23,15 @@ use jiff::Timestamp;
 use sallyport_chassis::Caller;
 use sallyport_phone::PhoneNumber;
 use sallyport_proto::otp::v1 as otp_proto;
+use sallyport_sql::StoreError;
 use tracing::Instrument;
 
 use self::refusal::CodeRefusal;
 use crate::app::App;
 use crate::app::events::{self, EventDraft};
-use crate::store::challenges::Purpose;
-use crate::store::{factors, second_steps, users};
+use crate::app::session::SessionContext;
+use crate::store::challenges::{self, Challenge, Purpose};
+use crate::store::{authenticators, factors, second_steps, users};
 
 /// A challenge as its owner may see it.
 #[derive(Debug, Clone)]
@@ -51,9 +56,20 @@ pub(crate) async fn ready_number(
         .filter(|row| row.active)
         .ok_or(CodeRefusal::NotActive)?;
     require_open(app, caller, user, &row, false).await?;
-    factors::confirmed(db, user.id)
-        .await?
-        .ok_or(CodeRefusal::Disabled)
+    if let Some(number) = factors::confirmed(db, user.id).await? {
+        return Ok(number);
+    }
+    Err(match authenticators::live(db, user.id).await? {
+        Some(_) => CodeRefusal::NoNumber,
+        None => CodeRefusal::Disabled,
+    })
+}
+
+/// The session's challenge, if another factor that is given in its place makes it needless. One that
+/// binds a number stays.
+fn superseded(context: &SessionContext) -> Result<Option<Challenge>, StoreError> {
+    let challenge = challenges::of(&context.session)?;
+    Ok(challenge.filter(|found| !found.purpose.binds()))
 }
 
 /// Refuses to send where no attempt would be taken, and notes it.

@@ -54,6 +54,18 @@ pub enum CodeRefusal {
     /// A hundred wrong codes in a row: a number must be enrolled anew.
     #[error("the factor is disabled")]
     Disabled,
+    /// Codes by SMS have no number to go to; another factor works.
+    #[error("no number is confirmed")]
+    NoNumber,
+    /// Not a code that the authenticator app shows now.
+    #[error("wrong code of the authenticator app")]
+    AuthenticatorWrong,
+    /// A code of the authenticator app, again.
+    #[error("used code of the authenticator app")]
+    AuthenticatorUsed,
+    /// No authenticator app is set up.
+    #[error("no authenticator app")]
+    NoAuthenticator,
     /// As many users as may have this number have it.
     #[error("the number is in use")]
     NumberInUse,

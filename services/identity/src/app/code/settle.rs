@@ -19,14 +19,18 @@ use crate::domain::token;
 use crate::store::challenges::{self, Challenge, Purpose};
 use crate::store::factors::EndReason;
 use crate::store::sessions::Stage;
-use crate::store::{browsers, factors, pending_enrolments, second_steps, used_challenges, users};
+use crate::store::{
+    authenticators, browsers, factors, pending_enrolments, second_steps, used_challenges, users,
+};
 
 /// An attempt that has been counted.
 pub(super) struct Settlement<'a> {
     pub app: &'a App,
     pub caller: &'a Caller,
     pub context: &'a SessionContext,
-    pub challenge: &'a Challenge,
+    /// The word for the factor.
+    pub method: &'static str,
+    pub purpose: Purpose,
     /// Its place in the row of failures.
     pub count: u32,
 }
@@ -35,18 +39,18 @@ pub(super) struct Settlement<'a> {
 /// what the challenge was for; all or nothing.
 pub(super) async fn settle_right(
     settlement: &Settlement<'_>,
+    challenge: &Challenge,
     remember_browser: bool,
 ) -> Result<Verified, CodeRefusal> {
     let Settlement {
         app,
         caller,
         context,
-        challenge,
-        count,
+        purpose,
+        ..
     } = *settlement;
     let user = &context.user;
     let now_ms = app.clock.now_ms();
-    let purpose = challenge.purpose;
     let tx = app.database.begin().await?;
     if purpose.binds() {
         // It changes what sign-in asks.
@@ -64,15 +68,8 @@ pub(super) async fn settle_right(
     if purpose.binds() {
         bind::refuse_shared(&tx, app, user.id, &challenge.number).await?;
     }
-    second_steps::clear(&tx, user.id).await?;
-    if count >= DISABLED_AT {
-        second_steps::undo_disabled(&tx, user.id).await?;
-    }
+    succeed(&tx, settlement).await?;
     challenges::clear(&tx, challenge).await?;
-    let success = EventDraft::of(caller, user, "authn_second_factor_success")
-        .with("method", "sms")
-        .with("purpose", purpose.word());
-    events::record(&tx, app, success).await?;
 
     let mut recovery_codes = Vec::new();
     let mut browser_token = None;
@@ -84,14 +81,21 @@ pub(super) async fn settle_right(
         }
         Purpose::StepUp => {}
         Purpose::Enrolment => {
-            if step.active && step.disabled_at.is_none() {
+            let works = step.active && step.disabled_at.is_none();
+            if works && factors::confirmed(&tx, user.id).await?.is_some() {
                 return Err(CodeRefusal::NoChallenge);
             }
             if step.is_disabled() {
                 bind::enrol_anew(&tx, app, user, challenge).await?;
             }
             bind::replace_number(&tx, app, challenge, EndReason::EnrolledAnew).await?;
-            recovery_codes = bind::activate(&tx, app, caller, context, &challenge.number).await?;
+            let number = &challenge.number;
+            if works {
+                // Beside an authenticator app, whose recovery codes stay.
+                bind::number_added(&tx, app, caller, context, number).await?;
+            } else {
+                recovery_codes = bind::activate(&tx, app, caller, context, number).await?;
+            }
         }
         Purpose::NumberChange => {
             if !step.active || step.disabled_at.is_some() {
@@ -117,7 +121,24 @@ pub(super) async fn settle_right(
     })
 }
 
-async fn remember(
+/// The count and what it led to are gone, and the success stands in the log.
+pub(super) async fn succeed(
+    tx: &impl ConnectionTrait,
+    settlement: &Settlement<'_>,
+) -> Result<(), StoreError> {
+    let user = &settlement.context.user;
+    second_steps::clear(tx, user.id).await?;
+    if settlement.count >= DISABLED_AT {
+        second_steps::undo_disabled(tx, user.id).await?;
+    }
+    let success = EventDraft::of(settlement.caller, user, "authn_second_factor_success")
+        .with("method", settlement.method)
+        .with("purpose", settlement.purpose.word());
+    events::record(tx, settlement.app, success).await
+}
+
+/// Remembers the caller's browser; its token.
+pub(super) async fn remember(
     tx: &impl ConnectionTrait,
     settlement: &Settlement<'_>,
 ) -> Result<Secret, StoreError> {
@@ -125,7 +146,6 @@ async fn remember(
         app,
         caller,
         context,
-        challenge,
         ..
     } = *settlement;
     let user = &context.user;
@@ -148,14 +168,8 @@ async fn remember(
     browsers::insert(tx, row).await?;
     let event = EventDraft::of(caller, user, "browser_remembered");
     events::record(tx, app, event).await?;
-    notices::tell(
-        tx,
-        app,
-        user,
-        Notice::BrowserRemembered,
-        [&challenge.number],
-    )
-    .await?;
+    let number = factors::confirmed(tx, user.id).await?;
+    notices::tell(tx, app, user, Notice::BrowserRemembered, &number).await?;
     Ok(token)
 }
 
@@ -168,7 +182,8 @@ pub(super) async fn settle_wrong(
         app,
         caller,
         context,
-        challenge,
+        method,
+        purpose,
         count,
     } = *settlement;
     let user = &context.user;
@@ -177,8 +192,8 @@ pub(super) async fn settle_wrong(
     let step = second_steps::lock(&tx, user.id).await?;
     let failed = EventDraft::of(caller, user, "authn_second_factor_fail")
         .refused(reason(refusal))
-        .with("method", "sms")
-        .with("purpose", challenge.purpose.word())
+        .with("method", method)
+        .with("purpose", purpose.word())
         .with("failures", count);
     events::record(&tx, app, failed).await?;
     // Only one attempt had this place in the row. A right answer that came in between has undone
@@ -206,7 +221,9 @@ pub(super) async fn settle_wrong(
             events::record(&tx, app, event).await?;
             tell_closed(&tx, settlement, Notice::SecondStepDisabled).await?;
             let now_ms = now.as_millisecond();
-            factors::end_all(&tx, user.id, EndReason::TooManyFailures, now_ms).await?;
+            let reason = EndReason::TooManyFailures;
+            factors::end_all(&tx, user.id, reason, now_ms).await?;
+            authenticators::end(&tx, user.id, reason, now_ms).await?;
         }
         Consequence::Counted | Consequence::Locked(_) | Consequence::Disabled => {}
     }
@@ -235,6 +252,8 @@ pub(super) fn reason(refusal: &CodeRefusal) -> &'static str {
         CodeRefusal::Used => "code.used",
         CodeRefusal::Ended => "code.ended",
         CodeRefusal::NoChallenge => "code.none",
+        CodeRefusal::AuthenticatorWrong => "authenticator.wrong",
+        CodeRefusal::AuthenticatorUsed => "authenticator.used",
         _ => "code.undecided",
     }
 }

@@ -5,7 +5,7 @@ use sallyport_chassis::{Caller, Secret};
 use sallyport_sql::StoreError;
 
 use super::refusal::CodeRefusal;
-use super::{detached, note_closed, otp, remaining};
+use super::{detached, note_closed, otp, remaining, superseded};
 use crate::app::App;
 use crate::app::events::{self, EventDraft};
 use crate::app::notices;
@@ -85,8 +85,8 @@ async fn attempt(
     // work again: that takes a new enrolment.
     second_steps::clear(&tx, user.id).await?;
     let left = recovery_codes::left(&tx, user.id).await?;
-    let challenge = challenges::of(&context.session)?;
-    if let Some(challenge) = challenge.as_ref().filter(|found| !found.purpose.binds()) {
+    let challenge = superseded(context)?;
+    if let Some(challenge) = &challenge {
         challenges::clear(&tx, challenge).await?;
     }
     for event in [
@@ -106,7 +106,7 @@ async fn attempt(
     let session_token = session::renew(&tx, app, context, renewal).await?;
     tx.commit().await.map_err(StoreError::from)?;
     app.outbox_wake.notify_one();
-    if let Some(challenge) = challenge.filter(|found| !found.purpose.binds()) {
+    if let Some(challenge) = challenge {
         otp::cancel(app, caller, &challenge).await;
     }
     Ok(Recovered {

@@ -5,6 +5,7 @@
 use sallyport_chassis::{Caller, Secret};
 use sallyport_proto::otp::v1::Verdict;
 use sallyport_sql::StoreError;
+use uuid::Uuid;
 
 use super::refusal::CodeRefusal;
 use super::settle::{Settlement, reason, settle_right, settle_wrong};
@@ -15,6 +16,8 @@ use crate::domain::code_input::CodeInput;
 use crate::store::challenges::{self, Challenge, Purpose};
 use crate::store::second_steps;
 
+/// The word for codes by SMS in events.
+const METHOD: &str = "sms";
 /// How often an attempt looks again when others of the same user come in between.
 const LOOKS: usize = 5;
 
@@ -45,11 +48,16 @@ pub async fn verify_code(
     let (app, caller) = (app.clone(), caller.clone());
     detached(async move {
         let answer = attempt(&app, &caller, &context, &challenge, &code, remember_browser).await;
-        let result = answer.as_ref().err().map_or("right", reason);
-        metrics::counter!("second_step_attempts_total", "result" => result).increment(1);
+        count(&answer);
         answer
     })
     .await
+}
+
+/// Counts an attempt by its result.
+pub(super) fn count<T>(answer: &Result<T, CodeRefusal>) {
+    let result = answer.as_ref().err().map_or("right", reason);
+    metrics::counter!("second_step_attempts_total", "result" => result).increment(1);
 }
 
 async fn attempt(
@@ -60,10 +68,11 @@ async fn attempt(
     code: &CodeInput,
     remember_browser: bool,
 ) -> Result<Verified, CodeRefusal> {
-    let count = match reserve(app, challenge).await {
+    let enrolling = challenge.purpose == Purpose::Enrolment;
+    let count = match reserve(app, challenge.user_id, enrolling).await {
         Ok(count) => count,
         Err(refusal) => {
-            note_closed(app, caller, &context.user, "sms", &refusal).await;
+            note_closed(app, caller, &context.user, METHOD, &refusal).await;
             return Err(refusal);
         }
     };
@@ -71,11 +80,14 @@ async fn attempt(
         app,
         caller,
         context,
-        challenge,
+        method: METHOD,
+        purpose: challenge.purpose,
         count,
     };
     let refusal = match otp::verify(app, caller, challenge, code).await {
-        Ok((Verdict::Right, _)) => return settle_right(&settlement, remember_browser).await,
+        Ok((Verdict::Right, _)) => {
+            return settle_right(&settlement, challenge, remember_browser).await;
+        }
         Ok((Verdict::Wrong, tries_left)) => CodeRefusal::Wrong { tries_left },
         Ok((Verdict::Expired, _)) => CodeRefusal::Expired,
         Ok((Verdict::Used, _)) => CodeRefusal::Used,
@@ -90,11 +102,10 @@ async fn attempt(
     Err(refusal)
 }
 
-/// Takes one of the user's attempts; its place in the row of failures.
-async fn reserve(app: &App, challenge: &Challenge) -> Result<u32, CodeRefusal> {
+/// Takes one of the user's attempts, whatever factor it is made with; its place in the row of
+/// failures.
+pub(super) async fn reserve(app: &App, user_id: Uuid, enrolling: bool) -> Result<u32, CodeRefusal> {
     let db = app.database.connection();
-    let user_id = challenge.user_id;
-    let enrolling = challenge.purpose == Purpose::Enrolment;
     let rules = app.settings.second_step.lock_rules();
     for _ in 0..LOOKS {
         let now = app.clock.now();

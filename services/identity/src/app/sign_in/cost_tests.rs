@@ -47,6 +47,7 @@ async fn identity(url: String, folder: &Path, clock: &ManualClock) -> App {
         clock: Arc::new(clock.clone()),
         lookup: ring("lookup.keys"),
         pepper: ring("pepper.keys"),
+        totp: ring("totp.keys"),
         hashing: Arc::new(HashPool::start(&config.identity.password).unwrap()),
         otp: nobody.channel(Peer::service("identity")),
         outbox_wake: OutboxWake::default(),

@@ -16,7 +16,7 @@ use crate::app::session::{self, SessionContext};
 use crate::domain::mail_text::Notice;
 use crate::store::challenges::Challenge;
 use crate::store::factors::EndReason;
-use crate::store::{browsers, factors, second_steps, users};
+use crate::store::{authenticators, browsers, factors, second_steps, users};
 
 /// Refuses a number that many users have already (rule 13), without a hint whose it is.
 pub(crate) async fn refuse_shared(
@@ -63,8 +63,8 @@ pub(crate) async fn enrol_anew(
     }
 }
 
-/// Sign-in asks from now on; other sessions and remembered browsers end. Returns the new recovery
-/// codes.
+/// Sign-in asks from now on, for this number and nothing that was a factor before; other sessions and
+/// remembered browsers end. Returns the new recovery codes.
 pub(crate) async fn activate(
     tx: &impl ConnectionTrait,
     app: &App,
@@ -72,17 +72,30 @@ pub(crate) async fn activate(
     context: &SessionContext,
     number: &PhoneNumber,
 ) -> Result<Vec<Secret>, StoreError> {
+    let user_id = context.user.id;
+    authenticators::end(tx, user_id, EndReason::EnrolledAnew, app.clock.now_ms()).await?;
+    second_steps::set_active(tx, user_id, true).await?;
+    let codes = recovery_set::remake(tx, app, user_id).await?;
+    number_added(tx, app, caller, context, number).await?;
+    Ok(codes)
+}
+
+/// Codes to the number sign in from now on; other sessions and remembered browsers end.
+pub(crate) async fn number_added(
+    tx: &impl ConnectionTrait,
+    app: &App,
+    caller: &Caller,
+    context: &SessionContext,
+    number: &PhoneNumber,
+) -> Result<(), StoreError> {
     let user = &context.user;
-    second_steps::set_active(tx, user.id, true).await?;
-    let codes = recovery_set::remake(tx, app, user.id).await?;
     browsers::drop_all(tx, user.id).await?;
     session::end_others(tx, app, caller, context).await?;
     let event = EventDraft::of(caller, user, "two_factor_enabled")
         .with("method", "sms")
         .with("number_ending", number.last_two());
     events::record(tx, app, event).await?;
-    notices::tell(tx, app, user, Notice::TwoFactorEnabled, [number]).await?;
-    Ok(codes)
+    notices::tell(tx, app, user, Notice::TwoFactorEnabled, [number]).await
 }
 
 /// The proved number replaces the one that worked until now, which is told.

@@ -12,11 +12,12 @@ use crate::app::session::{self, Renewal, authenticate};
 use crate::domain::mail_text::Notice;
 use crate::store::factors::EndReason;
 use crate::store::{
-    browsers, factors, passwords, pending_enrolments, recovery_codes, second_steps, users,
+    authenticators, browsers, factors, passwords, pending_enrolments, recovery_codes, second_steps,
+    users,
 };
 
 /// Switches two-factor authentication off (rule 10). The number stays confirmed, so that switching
-/// it on again needs no code; that of a disabled factor does not.
+/// it on again needs no code; that of a disabled factor does not, nor does an authenticator app.
 #[tracing::instrument(skip_all)]
 pub async fn disable_two_factor(app: &App, caller: &Caller) -> Result<Secret, TwoFactorRefusal> {
     let context = authenticate(app, caller).await?;
@@ -52,8 +53,9 @@ pub async fn disable_two_factor(app: &App, caller: &Caller) -> Result<Secret, Tw
         return Err(TwoFactorRefusal::PasswordTooShort { minimum });
     }
     let number = factors::confirmed(&tx, user.id).await?;
+    let now_ms = app.clock.now_ms();
+    authenticators::end(&tx, user.id, EndReason::SwitchedOff, now_ms).await?;
     if step.disabled_at.is_some() {
-        let now_ms = app.clock.now_ms();
         factors::end_all(&tx, user.id, EndReason::TooManyFailures, now_ms).await?;
     }
     second_steps::set_active(&tx, user.id, false).await?;

@@ -45,7 +45,13 @@ pub async fn enable_two_factor(
     let user_id = context.user.id;
     match second_steps::find(db, user_id).await? {
         Some(step) if step.active && step.disabled_at.is_none() => {
-            return Err(TwoFactorRefusal::AlreadyActive);
+            if factors::confirmed(db, user_id).await?.is_some() {
+                return Err(TwoFactorRefusal::AlreadyActive);
+            }
+            // A number beside the authenticator app.
+            context.require_signed_in()?;
+            require_both_fresh(app, &context)?;
+            require_open(app, caller, &context.user, &step, true).await?;
         }
         Some(step) if step.active => {
             // The link stood for the factor that a signed-in session has to give.

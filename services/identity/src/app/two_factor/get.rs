@@ -7,7 +7,7 @@ use super::TwoFactorRefusal;
 use crate::app::App;
 use crate::app::session::authenticate;
 use crate::store::challenges::Purpose;
-use crate::store::{factors, pending_enrolments, recovery_codes, second_steps};
+use crate::store::{authenticators, factors, pending_enrolments, recovery_codes, second_steps};
 
 /// How two-factor authentication stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,6 +35,8 @@ pub struct TwoFactor {
     pub required_by_policy: bool,
     /// No code is taken before, unix milliseconds.
     pub locked_until: Option<i64>,
+    /// When the authenticator app was set up, unix milliseconds.
+    pub authenticator_since: Option<i64>,
 }
 
 /// How the caller's two-factor authentication stands.
@@ -67,5 +69,8 @@ pub async fn get_two_factor(app: &App, caller: &Caller) -> Result<TwoFactor, Two
         locked_until: step
             .and_then(|step| step.locked_until_at)
             .filter(|until| *until > now_ms),
+        authenticator_since: authenticators::live(db, user_id)
+            .await?
+            .map(|app| app.confirmed_at),
     })
 }

@@ -1,12 +1,17 @@
-//! Switching two-factor authentication on and off, its number and its recovery codes.
+//! Switching two-factor authentication on and off, its number, its authenticator app, its recovery
+//! codes and the browsers that skip it.
 
+pub(crate) mod authenticator;
 pub(crate) mod bind;
+pub mod browsers;
 pub mod change_number;
 pub mod disable;
 pub mod enable;
 pub mod get;
 pub(crate) mod recovery_set;
 pub mod remake_recovery_codes;
+pub mod remove_authenticator;
+pub mod set_up_authenticator;
 
 use std::time::Duration;
 
@@ -45,6 +50,13 @@ pub enum TwoFactorRefusal {
         /// Code points that it needs.
         minimum: usize,
     },
+    /// Not what this session began to set an authenticator app up with, or too late.
+    #[error("the setting up of the authenticator app has ended")]
+    EnrolmentEnded,
+    /// The authenticator app is the only factor: to do without, two-factor authentication is
+    /// switched off.
+    #[error("the authenticator app is the only factor")]
+    LastFactor,
     /// The number was changed lately: a code by SMS is not enough for this long (rule 41).
     #[error("the number was changed lately")]
     NumberChangedLately(Duration),
@@ -80,7 +92,8 @@ async fn note_forbidden(app: &App, caller: &Caller, user: &users::Model, reason:
 }
 
 /// For a day* after a change of number, a code by SMS does not take the factor's other parts away:
-/// the new number may be the thief's. A recovery code used lately in this session does.
+/// the new number may be the thief's. Nor does it bring another factor in, which would do the rest. A
+/// recovery code or a code of the authenticator app, given lately in this session, does.
 async fn require_settled_number(
     app: &App,
     caller: &Caller,
@@ -92,7 +105,7 @@ async fn require_settled_number(
     };
     let now = app.clock.now();
     let settled_at = changed_at + app.settings.second_step.number_change_wait.as_millis() as i64;
-    if now.as_millisecond() >= settled_at {
+    if now.as_millisecond() >= settled_at || context.authenticator_fresh(now) {
         return Ok(());
     }
     let since = now.as_millisecond() - app.settings.password.fresh.as_millis() as i64;

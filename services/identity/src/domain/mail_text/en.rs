@@ -91,12 +91,28 @@ fn notice_words(notice: Notice) -> (&'static str, &'static str) {
         ),
         Notice::SecondStepDisabled => (
             "Codes to your number no longer sign in",
-            "Very many wrong codes were given for your account. Codes by text message are\n\
-             disabled. To sign in, use a recovery code, or have a link mailed from the code page.",
+            "Very many wrong codes were given for your account. Codes by text message and of an\n\
+             authenticator app are disabled. To sign in, use a recovery code, or have a link\n\
+             mailed from the code page.",
         ),
         Notice::BrowserRemembered => (
             "A browser is remembered",
             "A browser was remembered for your account: it may sign in without a code.",
+        ),
+        Notice::PhoneLost => (
+            "Your phone was reported lost",
+            "Your password was entered, and your phone was reported lost. Codes by text message\n\
+             are disabled, your sessions have been ended, and remembered browsers are forgotten.\n\
+             The code page has the other ways to sign in.",
+        ),
+        Notice::AuthenticatorAdded => (
+            "An authenticator app was set up",
+            "An authenticator app was set up for your account: its codes sign in from now on.\n\
+             One that was set up before no longer works.",
+        ),
+        Notice::AuthenticatorRemoved => (
+            "The authenticator app was removed",
+            "The authenticator app of your account was removed. Its codes no longer sign in.",
         ),
     }
 }

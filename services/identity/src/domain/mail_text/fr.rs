@@ -98,12 +98,28 @@ fn notice_words(notice: Notice) -> (&'static str, &'static str) {
         Notice::SecondStepDisabled => (
             "Les codes à votre numéro ne connectent plus",
             "De très nombreux codes erronés ont été donnés pour votre compte. Les codes par\n\
-             texto sont désactivés. Pour vous connecter, utilisez un code de secours,\n\
-             ou demandez un lien par courriel à la page du code.",
+             texto et ceux d'une application sont désactivés. Pour vous connecter, utilisez un\n\
+             code de secours, ou demandez un lien par courriel à la page du code.",
         ),
         Notice::BrowserRemembered => (
             "Un navigateur est mémorisé",
             "Un navigateur a été mémorisé pour votre compte : il peut se connecter sans code.",
+        ),
+        Notice::PhoneLost => (
+            "Votre téléphone a été déclaré perdu",
+            "Votre mot de passe a été entré, et votre téléphone a été déclaré perdu. Les codes\n\
+             par texto sont désactivés, vos sessions sont fermées et les navigateurs mémorisés\n\
+             sont oubliés. La page du code offre les autres moyens de connexion.",
+        ),
+        Notice::AuthenticatorAdded => (
+            "Une application d'authentification est configurée",
+            "Une application d'authentification a été configurée pour votre compte : ses codes\n\
+             permettent désormais la connexion. Celle d'avant ne fonctionne plus.",
+        ),
+        Notice::AuthenticatorRemoved => (
+            "L'application d'authentification est retirée",
+            "L'application d'authentification de votre compte a été retirée. Ses codes ne\n\
+             permettent plus la connexion.",
         ),
     }
 }

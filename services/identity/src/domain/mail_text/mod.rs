@@ -49,6 +49,12 @@ pub enum Notice {
     SecondStepDisabled,
     /// A browser no longer asks for the code.
     BrowserRemembered,
+    /// The phone was reported lost.
+    PhoneLost,
+    /// An authenticator app was set up.
+    AuthenticatorAdded,
+    /// The authenticator app was taken away.
+    AuthenticatorRemoved,
 }
 
 /// What a mail says.
@@ -111,7 +117,7 @@ fn instant(at: Timestamp) -> String {
 mod tests {
     use super::*;
 
-    const NOTICES: [Notice; 10] = [
+    const NOTICES: [Notice; 13] = [
         Notice::PasswordChanged,
         Notice::SignInClosed,
         Notice::TwoFactorEnabled,
@@ -122,6 +128,9 @@ mod tests {
         Notice::SecondStepLocked,
         Notice::SecondStepDisabled,
         Notice::BrowserRemembered,
+        Notice::PhoneLost,
+        Notice::AuthenticatorAdded,
+        Notice::AuthenticatorRemoved,
     ];
 
     fn messages<'a>() -> Vec<Message<'a>> {

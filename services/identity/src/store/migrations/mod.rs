@@ -5,6 +5,7 @@ use sea_orm_migration::prelude::*;
 mod m1_first_step;
 mod m2_second_step;
 mod m3_enrolment_link;
+mod m4_authenticators;
 
 /// All of them.
 #[derive(Debug)]
@@ -17,6 +18,7 @@ impl MigratorTrait for Migrator {
             Box::new(m1_first_step::Migration),
             Box::new(m2_second_step::Migration),
             Box::new(m3_enrolment_link::Migration),
+            Box::new(m4_authenticators::Migration),
         ]
     }
 }

@@ -1,0 +1,146 @@
+//! A code of the authenticator app instead of one by SMS: at sign-in and as a step-up.
+
+use std::sync::Arc;
+
+use askama::Template;
+use axum::extract::{Query, State};
+use axum::response::Response;
+use sallyport_proto::identity::v1::{Session, UseAuthenticatorCodeRequest};
+
+use super::code::{self, factors, lost_path, onward};
+use super::frame::{self, Errors, Field, Frame};
+use super::two_factor::{self, Go};
+use super::{Told, awaiting, redirect, words_of};
+use crate::App;
+use crate::guard::Form;
+use crate::problem::Problem;
+use crate::session::{Cookies, PENDING, with_query};
+use crate::visitor::Visitor;
+
+#[derive(Template)]
+#[template(path = "authenticator.html")]
+struct AuthenticatorPage {
+    f: Frame,
+    code: Field,
+    sign_in: bool,
+    next: String,
+    go: String,
+    /// Empty where no code can be sent.
+    sms_path: String,
+    recovery_path: String,
+    /// Empty where there is no phone to report.
+    lost_path: String,
+}
+
+/// The form.
+pub(crate) async fn page(
+    State(app): State<Arc<App>>,
+    visitor: Visitor,
+    Query(told): Query<Told>,
+) -> Result<Response, Problem> {
+    let session = app.clients.session(&visitor).await?;
+    show(&app, &visitor, &session, &told, &Errors::default()).await
+}
+
+async fn show(
+    app: &App,
+    visitor: &Visitor,
+    session: &Session,
+    told: &Told,
+    errors: &Errors,
+) -> Result<Response, Problem> {
+    let w = words_of(session, visitor);
+    let sign_in = awaiting(session);
+    if !sign_in && told.go.is_empty() && told.next().is_empty() {
+        // Nothing asks for a code.
+        return Ok(redirect("/account"));
+    }
+    let factors = factors(app, visitor).await?;
+    if !factors.authenticator {
+        return Ok(redirect(&told.onto("/code")));
+    }
+    let mut f = Frame::within(app, visitor, w, w.authenticator_title()).with_errors(errors);
+    if errors.is_empty() {
+        f.alert = told.why(w);
+        f.notice = (told.done == "lost").then(|| w.lost_done().to_owned());
+    }
+    let pairs = [("next", told.next()), ("go", told.go.as_str())];
+    let has_number = !factors.number_ending.is_empty();
+    let template = AuthenticatorPage {
+        code: Field::text("code", w.authenticator_code())
+            .hint(w.code_hint())
+            .fill("one-time-code", "numeric")
+            .class("code")
+            .most(16)
+            .error(errors)
+            .required()
+            .first(&f),
+        sign_in,
+        next: told.next().to_owned(),
+        go: told.go.clone(),
+        sms_path: if has_number {
+            with_query("/code", &[pairs[0], pairs[1], ("by", "sms")])
+        } else {
+            String::new()
+        },
+        recovery_path: with_query("/recovery", &pairs),
+        lost_path: lost_path(told, sign_in && has_number),
+        f,
+    };
+    let shown = frame::show(frame::status(errors), &template);
+    Ok(frame::with_cookies(
+        shown,
+        &frame::language_cookie(visitor, w.language),
+    ))
+}
+
+/// The code.
+pub(crate) async fn submit(
+    State(app): State<Arc<App>>,
+    visitor: Visitor,
+    posted: Form,
+) -> Result<Response, Problem> {
+    let session = app.clients.session(&visitor).await?;
+    let mut told = code::carried(&posted);
+    let request = UseAuthenticatorCodeRequest {
+        code: posted.text("code"),
+        remember_browser: posted.ticked("remember_browser"),
+    };
+    let mut codes = app.clients.code();
+    let answer = match codes.use_authenticator_code(visitor.ask(request)).await {
+        Ok(answer) => answer.into_inner(),
+        Err(status) => {
+            let refusal = Problem::from(status).refusal()?;
+            if refusal.reason.starts_with("session.") {
+                return Err(refusal.into());
+            }
+            let w = words_of(&session, &visitor);
+            let mut errors = Errors::default();
+            match refusal.reason.as_str() {
+                "code.format" | "authenticator.wrong" | "authenticator.used" => {
+                    errors.field("code", crate::refusals::sentence(w, &refusal));
+                }
+                _ => errors.add(w, &refusal, &["code"]),
+            }
+            // Where the app is gone meanwhile, the other page says why.
+            (told.why, told.wait) = code::told(&refusal);
+            let response = show(&app, &visitor, &session, &told, &errors).await?;
+            if response.status().is_redirection() {
+                return Ok(response);
+            }
+            return Ok(frame::refused(response, refusal));
+        }
+    };
+    let mut cookies = Cookies::default();
+    cookies.session(&answer.session_token);
+    cookies.remove(PENDING);
+    code::remember(&app, &mut cookies, &answer.browser_token);
+    let after = visitor.with_session(&answer.session_token);
+    let response = match Go::read(&visitor, &told.go) {
+        Some(go) => two_factor::proceed(&app, &after, go, &mut cookies)
+            .await
+            .unwrap_or_else(|problem| super::errors::page(&app, &after, &problem)),
+        None => onward(&told),
+    };
+    Ok(frame::with_cookies(response, &cookies))
+}
