@@ -5,6 +5,7 @@ SHELL := /bin/bash
 LOCAL := deploy/local
 N ?= 1
 ATTACK_SCALE ?= 1
+FUZZ_SECONDS ?= 60
 
 .PHONY: help
 help: ## Print this list
@@ -65,6 +66,11 @@ attack: ## Attack the real stack, a million guesses, or a part: make attack ATTA
 	@$(LOCAL)/require.sh build servers
 	cargo build --quiet --release -p identity -p otp-dispatch -p account-admin -p gateway -p sallyportctl
 	cargo run --quiet --release -p sallyport-tests --bin attack -- --scale $(ATTACK_SCALE)
+
+.PHONY: fuzz
+fuzz: ## Fuzz every target by coverage and the front doors, each so long: make fuzz FUZZ_SECONDS=600
+	@$(LOCAL)/require.sh build fuzz servers
+	@tests/fuzz/run.sh $(FUZZ_SECONDS)
 
 .PHONY: dist
 dist: ## One stripped binary of the all-in-one under dist/

@@ -2,7 +2,7 @@
 # Installs what a verb needs and is missing, or says what to install. Runs as root, as a user with
 # sudo, or without either (then it only names what is missing). Starts no system service.
 #
-#   require.sh GROUP…   groups: build lint test servers browser clients
+#   require.sh GROUP…   groups: build lint test fuzz servers browser clients
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -25,6 +25,9 @@ if wants build; then
         echo "Rust is missing: install it from https://rustup.rs, then run the same command again." >&2
         exit 1
     fi
+fi
+if wants fuzz; then
+    need_apt g++ has c++
 fi
 if wants servers; then
     need_apt redis-server has redis-server

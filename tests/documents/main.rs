@@ -2,6 +2,7 @@
 //! Each check tells all that it misses at once, with document and line.
 
 mod api;
+mod asvs;
 mod named;
 
 use std::collections::BTreeSet;

@@ -3,6 +3,8 @@
 
 pub mod attack;
 pub mod bench;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 pub mod portal_client;
 pub mod processes;
 

@@ -5,6 +5,9 @@
 //! are refused, since two spellings of one mailbox could not be told apart.
 //! The address is unique across the deployment: it alone is typed at sign-in.
 
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
+
 use std::fmt;
 
 /// Longest address that SMTP carries (RFC 5321, 4.5.3.1.3, less the angle brackets).

@@ -20,6 +20,8 @@
 
 mod country;
 mod error;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod names;
 mod number;
 mod parse;

@@ -20,6 +20,8 @@ mod bind;
 mod config;
 mod deliver;
 mod frame;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod outcome;
 mod pause;
 mod receipt;

@@ -7,6 +7,8 @@ mod app;
 mod clients;
 mod config;
 mod domain;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod grpc;
 mod process;
 mod store;

@@ -104,4 +104,28 @@ mod tests {
         }
         assert_eq!(address("other.js"), "");
     }
+
+    /// What comes from elsewhere becomes text in a page, and nothing is kept in the browser.
+    #[test]
+    fn scripts_write_no_markup_and_keep_nothing() {
+        let scripts = ASSETS.iter().filter(|asset| asset.kind == SCRIPT);
+        for script in scripts {
+            for word in [
+                "innerHTML",
+                "outerHTML",
+                "insertAdjacentHTML",
+                "document.write",
+                "eval(",
+                "Function(",
+                "postMessage",
+                "localStorage",
+                "sessionStorage",
+                "indexedDB",
+                " == ",
+                " != ",
+            ] {
+                assert!(!script.text.contains(word), "{}: {word}", script.name);
+            }
+        }
+    }
 }

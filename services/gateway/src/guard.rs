@@ -35,6 +35,13 @@ impl std::fmt::Debug for Form {
 }
 
 impl Form {
+    /// Reads a posted body.
+    pub(crate) fn read(body: &[u8]) -> Self {
+        Self {
+            pairs: Arc::new(form_urlencoded::parse(body).into_owned().collect()),
+        }
+    }
+
     /// The value of a field as it was typed; empty where it did not come.
     pub(crate) fn raw(&self, name: &str) -> &str {
         self.pairs
@@ -102,9 +109,7 @@ async fn guarded(app: &App, request: Request, next: Next, before: bool) -> Respo
         Ok(body) => body.to_bytes(),
         Err(_) => return Problem::refused(Code::InvalidArgument, "form.too_large").into_response(),
     };
-    let form = Form {
-        pairs: Arc::new(form_urlencoded::parse(&body).into_owned().collect()),
-    };
+    let form = Form::read(&body);
     let posted = form.raw("csrf");
     let session = visitor.caller.bearer.as_ref();
     // Where there is a session, its forms are bound to it and to nothing older.

@@ -42,3 +42,30 @@ pub(crate) fn secure(headers: &mut HeaderMap, tls: bool) {
         );
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn over_tls_browsers_stay_there_for_a_year_at_least_with_every_subdomain() {
+        let mut headers = HeaderMap::new();
+        secure(&mut headers, true);
+        let told = headers[header::STRICT_TRANSPORT_SECURITY].to_str().unwrap();
+        let (age, rest) = told.split_once("; ").unwrap();
+        let seconds: u64 = age.strip_prefix("max-age=").unwrap().parse().unwrap();
+        assert!(seconds >= 365 * 24 * 3_600, "{told}");
+        assert_eq!(rest, "includeSubDomains");
+    }
+
+    #[test]
+    fn policies_begin_with_nothing_and_name_nobody_else() {
+        for policy in [POLICY, FRAMED_POLICY] {
+            assert!(policy.starts_with("default-src 'none'; "), "{policy}");
+            assert!(policy.contains("base-uri 'none'"), "{policy}");
+            for word in ["object-src", "unsafe", "*", "http", "//"] {
+                assert!(!policy.contains(word), "{policy}: {word}");
+            }
+        }
+    }
+}

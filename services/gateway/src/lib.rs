@@ -6,6 +6,8 @@ mod assets;
 mod clients;
 mod config;
 mod csrf;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod guard;
 mod headers;
 mod moment;

@@ -163,7 +163,7 @@ fn read(app: &App, request: &Request) -> Visitor {
     }
 }
 
-fn bearer(headers: &HeaderMap) -> Option<Secret> {
+pub(crate) fn bearer(headers: &HeaderMap) -> Option<Secret> {
     let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
     let (scheme, token) = value.split_once(' ')?;
     (scheme.eq_ignore_ascii_case("bearer") && (8..=128).contains(&token.len()))
@@ -172,7 +172,7 @@ fn bearer(headers: &HeaderMap) -> Option<Secret> {
 
 /// The client's address: the socket's, or behind a trusted proxy the right-most address of
 /// `X-Forwarded-For` that is not such a proxy itself.
-fn client_ip(socket: IpAddr, headers: &HeaderMap, trusted: &[Network]) -> IpAddr {
+pub(crate) fn client_ip(socket: IpAddr, headers: &HeaderMap, trusted: &[Network]) -> IpAddr {
     let is_proxy = |ip: IpAddr| trusted.iter().any(|network| network.contains(ip));
     let mut client = socket.to_canonical();
     if !is_proxy(client) {
@@ -217,14 +217,14 @@ fn ranges(accepted: &str) -> Vec<&str> {
 }
 
 /// The language that `Accept-Language` (RFC 9110, section 12.5.4) prefers of ours.
-fn preferred(accepted: &str) -> Language {
+pub(crate) fn preferred(accepted: &str) -> Language {
     ranges(accepted)
         .iter()
         .find_map(|range| Language::from_code(range.split('-').next().unwrap_or(range)))
         .unwrap_or(Language::English)
 }
 
-fn regions(accepted: &str) -> Vec<String> {
+pub(crate) fn regions(accepted: &str) -> Vec<String> {
     ranges(accepted)
         .iter()
         .filter_map(|range| range.split('-').nth(1))

@@ -7,6 +7,8 @@ pub mod adapters;
 pub mod app;
 pub mod config;
 pub mod domain;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 pub mod grpc;
 pub mod ports;
 mod process;

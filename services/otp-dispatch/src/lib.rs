@@ -6,6 +6,8 @@ pub mod app;
 pub mod config;
 pub mod dispatcher;
 pub mod domain;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 pub mod grpc;
 pub mod ports;
 mod process;

@@ -70,7 +70,7 @@ impl pb::event_service_server::EventService for Events {
 /// The events, all or none; or the field that is malformed. Another service made them, so a refusal
 /// is a defect there: its outbox sends each again alone, and keeps the malformed one until that is
 /// mended.
-fn decode(events: Vec<pb::Event>) -> Result<Vec<(Uuid, Entry)>, &'static str> {
+pub(crate) fn decode(events: Vec<pb::Event>) -> Result<Vec<(Uuid, Entry)>, &'static str> {
     if events.len() > MOST {
         return Err("events");
     }

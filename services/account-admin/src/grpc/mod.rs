@@ -2,10 +2,10 @@
 
 pub mod callers;
 mod domain;
-mod event;
+pub(crate) mod event;
 mod licence;
 mod organisation;
-mod profile;
+pub(crate) mod profile;
 mod status;
 mod user;
 

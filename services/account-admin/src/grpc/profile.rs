@@ -72,7 +72,7 @@ fn present(fields: Option<pb::ProfileFields>) -> Result<pb::ProfileFields, Error
     fields.ok_or_else(|| Refused::field("fields", "field.required").into())
 }
 
-fn typed(fields: &pb::ProfileFields) -> Typed<'_> {
+pub(crate) fn typed(fields: &pb::ProfileFields) -> Typed<'_> {
     Typed {
         first_name: &fields.first_name,
         last_name: &fields.last_name,

@@ -6,12 +6,23 @@ use crate::on_both;
 use crate::world::{Reason, World, by, creation};
 
 on_both!(
+    a_new_store_holds_no_organisation,
     a_new_organisation_is_whole,
     creating_is_idempotent_by_key,
     what_cannot_be_an_organisation_is_refused,
     two_creations_of_one_domain_at_once_make_one,
     operators_approve_domains,
 );
+
+/// And so no administrator: nobody has an account that nobody made.
+async fn a_new_store_holds_no_organisation(world: World) {
+    let listed = world
+        .organisations()
+        .list_organisations(pb::ListOrganisationsRequest {})
+        .await
+        .unwrap();
+    assert!(listed.into_inner().organisations.is_empty());
+}
 
 async fn a_new_organisation_is_whole(world: World) {
     let mut request = creation("acme.example", 3);

@@ -26,7 +26,7 @@ mod recovery;
 mod save;
 mod sessions;
 mod sign_in;
-mod two_factor;
+pub(crate) mod two_factor;
 mod user_add;
 mod user_licence;
 mod users;

@@ -219,6 +219,10 @@ async fn every_answer_carries_the_security_headers() {
         );
         assert!(header("permissions-policy").contains("camera=()"), "{path}");
         assert!(header("x-request-id").len() >= 8, "{path}");
+        let kind = header("content-type");
+        assert!(page.text.is_empty() || !kind.is_empty(), "{path}");
+        let told = !kind.starts_with("text/") || kind.ends_with("charset=utf-8");
+        assert!(told, "{path}: {kind}");
         let cached = header("cache-control");
         let asset = path.starts_with("/assets/");
         assert_eq!(cached.contains("no-store"), !asset, "{path}: {cached}");
@@ -269,6 +273,23 @@ async fn a_double_click_makes_one_call_and_both_get_its_answer() {
         second.headers()["set-cookie"]
     );
     assert_eq!(gateway.fakes.details("SignIn").len(), 1);
+}
+
+#[tokio::test]
+async fn what_is_for_operators_and_tracing_is_not_on_the_public_socket() {
+    let gateway = Gateway::start(true).await;
+    let mut browser = gateway.signed_in();
+    for path in ["/account", "/api/v1/session", "/healthz"] {
+        let address = format!("{}{path}", browser.base);
+        let request = browser.http.request(Method::TRACE, address);
+        let page = browser.send(request.header("x-probe", "echoed")).await;
+        assert!(page.status.is_client_error(), "{path}: {}", page.status);
+        assert!(!page.text.contains("echoed"), "{path}");
+    }
+    for path in ["/metrics", "/grpc.health.v1.Health/Check"] {
+        let page = browser.open(path).await;
+        assert_eq!(page.status, StatusCode::NOT_FOUND, "{path}");
+    }
 }
 
 #[tokio::test]

@@ -160,6 +160,27 @@ async fn an_action_that_asks_a_step_up_leads_to_the_code_and_back() {
 }
 
 #[tokio::test]
+async fn every_page_of_a_session_offers_to_sign_out() {
+    let gateway = Gateway::start(true).await;
+    let mut browser = gateway.signed_in();
+    for path in [
+        "/account",
+        "/account/password",
+        "/activity",
+        "/users",
+        "/users/add",
+        "/users/u2/licence",
+        "/users/u2/logs",
+        "/licences",
+        "/domains",
+    ] {
+        let page = browser.open(path).await;
+        let offered = page.text.contains(" action=\"/sign-out\"");
+        assert!(offered, "{path} ({}): {}", page.status, page.words());
+    }
+}
+
+#[tokio::test]
 async fn trouble_of_ours_names_the_request_and_nothing_else() {
     let gateway = Gateway::start(true).await;
     let strange = Refusal::new(Code::Internal, "some.new_reason").with("host", "db-7");

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use reqwest::StatusCode;
 use sallyport_chassis::Refusal;
+use sallyport_proto::identity::v1::SessionStage;
 use tonic::Code;
 
 use crate::browser::Gateway;
@@ -51,6 +52,55 @@ async fn an_expired_session_says_so_and_its_cookie_goes() {
     let page = browser.visit("/account").await;
     assert!(page.words().contains("Your session has ended"));
     assert!(!browser.cookies.contains_key("__Host-session"));
+}
+
+/// A page of sign-in was left open while the browser signed in by another.
+#[tokio::test]
+async fn signing_in_again_ends_the_session_that_the_browser_had() {
+    let gateway = Gateway::start(false).await;
+    let mut browser = gateway.browser();
+    browser.open("/sign-in").await;
+    let former = gateway.fakes.session(SessionStage::SignedIn);
+    let cookie = "__Host-session".to_owned();
+    browser.cookies.insert(cookie, former.clone());
+    browser
+        .submit("/sign-in", &[ADA, ("password", PASSWORD)])
+        .await;
+    let new = &browser.cookies["__Host-session"];
+    let world = gateway.fakes.world();
+    assert!(world.sessions.contains_key(new));
+    assert!(!world.sessions.contains_key(&former));
+}
+
+#[tokio::test]
+async fn passwords_are_masked_and_left_to_the_browsers_helpers() {
+    let gateway = Gateway::start(true).await;
+    let link = format!("/link/{LINK}");
+    let (present, new) = ("current-password", "new-password");
+    for (path, stage, helpers) in [
+        ("/sign-in", None, vec![present]),
+        (link.as_str(), None, vec![new, new]),
+        (
+            "/account/password",
+            Some(SessionStage::SignedIn),
+            vec![present, new, new],
+        ),
+    ] {
+        let mut browser = gateway.speaking("en", stage);
+        let page = browser.open(path).await;
+        let fields: Vec<&str> = page
+            .text
+            .split('<')
+            .filter(|tag| tag.starts_with("input") && tag.contains("password"))
+            .collect();
+        assert_eq!(fields.len(), helpers.len(), "{path}: {fields:?}");
+        for (field, helper) in fields.iter().zip(helpers) {
+            let helped = format!(" autocomplete=\"{helper}\"");
+            assert!(field.contains(" type=\"password\""), "{path}: {field}");
+            assert!(field.contains(&helped), "{path}: {field}");
+            assert!(!field.contains(" value="), "{path}: {field}");
+        }
+    }
 }
 
 #[tokio::test]

@@ -70,7 +70,7 @@ impl ProjectionService for Projection {
     }
 }
 
-fn decode(user: UserProjection) -> Result<users::Model, Refusal> {
+pub(crate) fn decode(user: UserProjection) -> Result<users::Model, Refusal> {
     let status = match user.status() {
         UserStatus::Unspecified => return Err(Refusal::field("user.status", "field.required")),
         UserStatus::Active => users::Status::Active,
@@ -83,14 +83,15 @@ fn decode(user: UserProjection) -> Result<users::Model, Refusal> {
         .ok()
         .filter(|version| *version > 0)
         .ok_or_else(|| Refusal::field("user.version", "field.required"))?;
-    if user.locale.len() > 16 {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'-';
+    if user.locale.len() > 16 || !user.locale.bytes().all(plain) {
         return Err(Refusal::field("user.locale", "locale.unknown"));
     }
-    // Lists are kept one entry a line.
+    // Lists are kept one entry a line. PostgreSQL stores no NUL in a text.
     let lines = |words: Vec<String>| {
         words
             .iter()
-            .map(|word| word.replace(['\r', '\n'], " "))
+            .map(|word| word.replace(char::is_control, " "))
             .collect::<Vec<_>>()
             .join("\n")
     };

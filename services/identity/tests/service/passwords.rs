@@ -11,6 +11,7 @@ on_both_databases!(
     weak_passwords_are_refused_with_their_reason,
     a_second_factor_makes_eight_letters_enough,
     a_password_counts_as_typed_in_another_form,
+    a_password_counts_to_its_last_letter_and_in_its_own_case,
 );
 
 async fn a_changed_password_ends_everything_else(world: World) {
@@ -115,6 +116,21 @@ async fn a_second_factor_makes_eight_letters_enough(world: World) {
     let seven = session.change(PASSWORD, &eight[1..]).await;
     assert_eq!(refusal(&seven.unwrap_err()).get("minimum"), Some("8"));
     session.change(PASSWORD, eight).await.unwrap();
+    world.end().await;
+}
+
+async fn a_password_counts_to_its_last_letter_and_in_its_own_case(world: World) {
+    let user = world.user("ada").await;
+    let session = world.sign_in(&user).await;
+    let words = "Granite otters walk 47 bridges while seven copper kettles sing; ".repeat(4);
+    let longest = &words[..256];
+    session.change(PASSWORD, longest).await.unwrap();
+    let sign_in = |password| world.try_sign_in(&user.email, password, ADDRESS, "");
+    let (other_end, other_case) = (format!("{}!", &longest[..255]), longest.to_lowercase());
+    for wrong in [other_end.as_str(), other_case.as_str(), &longest[..255]] {
+        assert_eq!(reason(sign_in(wrong).await), "sign_in.failed");
+    }
+    sign_in(longest).await.unwrap();
     world.end().await;
 }
 

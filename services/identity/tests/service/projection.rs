@@ -17,6 +17,7 @@ on_both_databases!(
     an_email_leads_to_one_user_and_is_free_when_he_is_gone,
     another_mailbox_ends_the_links_of_the_first,
     malformed_projections_are_refused_by_field,
+    control_characters_in_words_are_stored_as_blanks,
     invitations_need_an_active_user_and_a_key,
     only_the_named_services_may_call,
 );
@@ -97,6 +98,20 @@ async fn another_mailbox_ends_the_links_of_the_first(world: World) {
     world.end().await;
 }
 
+/// No line end makes two words of one, and no NUL keeps a user from being stored.
+async fn control_characters_in_words_are_stored_as_blanks(world: World) {
+    let mut user = world.user("ada").await;
+    let session = world.sign_in(&user).await;
+    world
+        .change(&mut user, |user| {
+            user.permissions = vec!["bill\0ing\nroles".to_owned()];
+            user.context_words = vec!["Norr\0land\u{85}".to_owned()];
+        })
+        .await;
+    assert_eq!(session.who().await.unwrap().permissions, ["bill ing roles"]);
+    world.end().await;
+}
+
 async fn malformed_projections_are_refused_by_field(world: World) {
     let good = world.invited("ada", |_| {}).await.projection;
     let bad = |change: fn(&mut proto::UserProjection)| {
@@ -115,6 +130,7 @@ async fn malformed_projections_are_refused_by_field(world: World) {
         (bad(|user| user.version = 0), "user.version"),
         (bad(|user| user.status = 0), "user.status"),
         (bad(|user| user.locale = "x".repeat(17)), "user.locale"),
+        (bad(|user| user.locale = "fr\0".to_owned()), "user.locale"),
     ] {
         let status = world.put(&user).await.unwrap_err();
         assert_eq!(status.code(), Code::InvalidArgument, "{field}");

@@ -16,6 +16,7 @@ on_both_databases!(
     failures_are_logged_for_known_users_only,
     a_hash_grows_with_its_settings_and_moves_to_a_new_pepper,
     when_hashing_is_busy_the_guess_is_not_counted,
+    a_new_store_holds_nobody,
 );
 
 async fn whoever_knows_the_password_gets_a_session_that_tells_who(world: World) {
@@ -101,6 +102,19 @@ async fn every_failure_has_the_same_answer(world: World) {
     // Each wrote the same: an event and the counts.
     let counted: i64 = world.value("SELECT COUNT(*) FROM guess_subjects").await;
     assert_eq!(counted, 7, "one count an address, also where nobody has it");
+    world.end().await;
+}
+
+/// Nobody has an account that nobody made.
+async fn a_new_store_holds_nobody(world: World) {
+    for email in ["admin", "root", "admin@example.com"] {
+        let told = world.guess(email, ADDRESS).await;
+        assert_eq!(refusal(&told).reason, "sign_in.failed", "{email}");
+    }
+    for table in ["users", "passwords", "sessions", "links"] {
+        let rows: i64 = world.value(&format!("SELECT COUNT(*) FROM {table}")).await;
+        assert_eq!(rows, 0, "{table}");
+    }
     world.end().await;
 }
 

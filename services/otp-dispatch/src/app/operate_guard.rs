@@ -49,18 +49,10 @@ impl Otp {
         note: &str,
         operator: &str,
     ) -> Result<Override, OtpError> {
-        let target = read_target(target)?;
-        let note = note.trim();
-        if note.chars().count() > LONGEST_NOTE {
-            return Err(OtpError::Field {
-                field: "note",
-                reason: "field.too_long",
-            });
-        }
         let new = Override {
-            target,
+            target: read_target(target)?,
             rule,
-            note: note.to_owned(),
+            note: read_note(note)?.to_owned(),
             set_by: operator.chars().take(LONGEST_NAME).collect(),
             set_at: self.clock.now_ms(),
         };
@@ -98,5 +90,21 @@ fn read_target(target: &str) -> Result<Target, OtpError> {
     target.parse().map_err(|_| OtpError::Field {
         field: "target",
         reason: "guard.target",
+    })
+}
+
+/// The note without blanks around it. It stands in a line of a table, and PostgreSQL stores no NUL.
+pub(crate) fn read_note(note: &str) -> Result<&str, OtpError> {
+    let note = note.trim();
+    let reason = if note.chars().count() > LONGEST_NOTE {
+        "field.too_long"
+    } else if note.contains(char::is_control) {
+        "field.malformed"
+    } else {
+        return Ok(note);
+    };
+    Err(OtpError::Field {
+        field: "note",
+        reason,
     })
 }

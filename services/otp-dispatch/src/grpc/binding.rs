@@ -11,7 +11,7 @@ use crate::domain::challenge::Purpose;
 const LONGEST: usize = 200;
 
 /// A required text of printable ASCII.
-pub(super) fn required(field: &'static str, text: String) -> Result<String, OtpError> {
+pub(crate) fn required(field: &'static str, text: String) -> Result<String, OtpError> {
     let reason = match text.len() {
         0 => "field.required",
         1..=LONGEST if text.bytes().all(|b| b.is_ascii_graphic()) => return Ok(text),
@@ -22,7 +22,7 @@ pub(super) fn required(field: &'static str, text: String) -> Result<String, OtpE
 }
 
 /// A text that may be empty.
-pub(super) fn optional(field: &'static str, text: String) -> Result<String, OtpError> {
+pub(crate) fn optional(field: &'static str, text: String) -> Result<String, OtpError> {
     if text.is_empty() {
         Ok(text)
     } else {
@@ -51,7 +51,7 @@ pub(super) fn purpose_of(purpose: Purpose) -> pb::Purpose {
     }
 }
 
-pub(super) fn bound_to(binding: Option<pb::Binding>) -> Result<BoundTo, OtpError> {
+pub(crate) fn bound_to(binding: Option<pb::Binding>) -> Result<BoundTo, OtpError> {
     let missing = |field| OtpError::Field {
         field,
         reason: "field.required",

@@ -9,7 +9,7 @@ use sallyport_proto::otp::v1::guard_service_server::GuardService;
 use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
-use super::binding::purpose_of;
+use super::binding::{optional, purpose_of};
 use crate::app::operate_guard::{Override, Wanted};
 use crate::app::{Otp, OtpError};
 use crate::domain::guard::overrides::Rule;
@@ -40,9 +40,10 @@ impl GuardService for Guards {
             0 => PAGE.0,
             limit => limit.min(PAGE.1),
         };
+        let country = optional("country", request.country)?;
         let wanted = Wanted {
             outcome,
-            country: (!request.country.is_empty()).then(|| request.country.to_ascii_uppercase()),
+            country: (!country.is_empty()).then(|| country.to_ascii_uppercase()),
             before,
             limit: limit.into(),
         };

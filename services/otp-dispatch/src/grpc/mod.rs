@@ -1,6 +1,6 @@
 //! The services of `sallyport.otp.v1`, one file each: decode, one call, encode.
 
-mod binding;
+pub(crate) mod binding;
 mod callers;
 mod challenge;
 mod guard;

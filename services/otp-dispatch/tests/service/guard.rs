@@ -294,6 +294,7 @@ async fn overrides_that_name_nothing_are_refused_and_only_operators_set_any() {
         (request("+33 6", block, ""), "target"),
         (request("FR", pb::GuardRule::Unspecified, ""), "rule"),
         (request("FR", block, &"x".repeat(201)), "note"),
+        (request("FR", block, "seen\0by the carrier"), "note"),
     ] {
         let status = service.guard().set_override(request).await.unwrap_err();
         let refusal = Refusal::from_status(&status).unwrap();
@@ -308,6 +309,21 @@ async fn overrides_that_name_nothing_are_refused_and_only_operators_set_any() {
             .unwrap_err();
         assert_eq!(status.code(), Code::PermissionDenied, "{peer}");
     }
+    service.end().await;
+}
+
+/// PostgreSQL knows no text with a NUL, so such a one would look like a database that is away.
+#[tokio::test]
+async fn decisions_are_not_looked_for_by_what_can_be_no_country() {
+    let service = Service::start(&[]).await;
+    let wanted = pb::ListDecisionsRequest {
+        country: "F\0".to_owned(),
+        ..pb::ListDecisionsRequest::default()
+    };
+    let status = service.guard().list_decisions(wanted).await.unwrap_err();
+    let refusal = Refusal::from_status(&status).unwrap();
+    assert_eq!(refusal.code, Code::InvalidArgument);
+    assert_eq!(refusal.fields[0].0, "country");
     service.end().await;
 }
 
