@@ -360,11 +360,13 @@ fn until_sent(response: Response<Body>, call: Option<Call>) -> Response<Body> {
 fn connection(request: &Request<Body>) -> (Peer, Option<SocketAddr>) {
     use tonic::transport::server::TlsConnectInfo;
     if let Some(tls) = request.extensions().get::<TlsConnectInfo<ConnInfo>>() {
-        let peer = tls
-            .peer_certs()
-            .and_then(|certs| certs.first().and_then(|c| Peer::from_certificate(c)))
-            .unwrap_or(Peer::Anonymous);
-        return (peer, tls.get_ref().remote);
+        let info = tls.get_ref();
+        let peer = info.certified(|| {
+            tls.peer_certs()
+                .and_then(|certs| certs.first().and_then(|c| Peer::from_certificate(c)))
+                .unwrap_or(Peer::Anonymous)
+        });
+        return (peer.clone(), info.remote);
     }
     match request.extensions().get::<ConnInfo>() {
         Some(info) => (info.peer.clone(), info.remote),

@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context as TaskContext, Poll, ready};
 use std::time::Duration;
 
@@ -47,6 +47,8 @@ pub struct ConnInfo {
     /// The seats that anonymous peers may hold; `None` where connections are not counted.
     anonymous: Option<Arc<Semaphore>>,
     standing: Arc<Mutex<Standing>>,
+    /// The peer that the TLS certificate names, read at the first call.
+    certified: Arc<OnceLock<Peer>>,
 }
 
 #[derive(Debug, Default)]
@@ -84,7 +86,14 @@ impl ConnInfo {
             remote,
             anonymous: None,
             standing: Arc::default(),
+            certified: Arc::default(),
         }
+    }
+
+    /// The peer that the connection's certificate names. A connection keeps its certificate, so it is
+    /// read once, not with each call.
+    pub(crate) fn certified(&self, read: impl FnOnce() -> Peer) -> &Peer {
+        self.certified.get_or_init(read)
     }
 
     fn standing(&self) -> MutexGuard<'_, Standing> {

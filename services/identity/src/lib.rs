@@ -39,6 +39,7 @@ use crate::app::code::watch::Watches;
 use crate::app::hashing::HashPool;
 use crate::app::{App, OutboxWake, events, housekeeping, mail, notices};
 use crate::config::{Config, MailRouteKind};
+use crate::grpc::session_answers::SessionAnswers;
 use crate::ports::MailRoute;
 pub use process::serve;
 
@@ -122,8 +123,10 @@ async fn ending(task: impl Future<Output = ()>) -> Result<()> {
 }
 
 fn routes(app: &App, inbox: Option<Arc<MailInbox>>, watches: Arc<Watches>) -> Routes {
+    let answers = Arc::<SessionAnswers>::default();
     let mut routes = Routes::new(SignInServiceServer::new(grpc::sign_in::SignIn::new(
         app.clone(),
+        Arc::clone(&answers),
     )))
     .add_service(PasswordServiceServer::new(grpc::password::Passwords::new(
         app.clone(),
@@ -142,5 +145,5 @@ fn routes(app: &App, inbox: Option<Arc<MailInbox>>, watches: Arc<Watches>) -> Ro
         let inbox = grpc::mail_inbox::Inbox::new(inbox);
         routes = routes.add_service(MailInboxServiceServer::new(inbox));
     }
-    routes
+    answers.watch(routes)
 }

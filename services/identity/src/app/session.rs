@@ -101,11 +101,16 @@ impl SessionContext {
     }
 }
 
+/// The hash by which the session of the caller's token is found.
+pub fn token_hash_of(caller: &Caller) -> Result<String, SessionRefusal> {
+    let token = caller.bearer.as_ref().ok_or(SessionRefusal::Required)?;
+    token::hash_of(token::SESSION, token.expose()).ok_or(SessionRefusal::Expired)
+}
+
 /// Finds the session of the caller's token, at any stage, by one SELECT; notes its use at most once
 /// a minute.
 pub async fn authenticate(app: &App, caller: &Caller) -> Result<SessionContext, SessionRefusal> {
-    let token = caller.bearer.as_ref().ok_or(SessionRefusal::Required)?;
-    let hash = token::hash_of(token::SESSION, token.expose()).ok_or(SessionRefusal::Expired)?;
+    let hash = token_hash_of(caller)?;
     let now = app.clock.now_ms();
     let settings = &app.settings.sessions;
     let found = sessions::Entity::find()

@@ -1,5 +1,7 @@
 //! `sallyport.identity.v1.SignInService`.
 
+use std::sync::Arc;
+
 use sallyport_chassis::clock::{from_ms, to_proto};
 use sallyport_chassis::{Caller, Refusal, Secret};
 use sallyport_proto::identity::v1::sign_in_service_server::SignInService;
@@ -13,17 +15,19 @@ use uuid::Uuid;
 
 use crate::app::session::SessionContext;
 use crate::app::{App, session, sessions, sign_in};
+use crate::grpc::session_answers::SessionAnswers;
 use crate::store::sessions::{Model, Stage};
 
 /// The service.
 pub struct SignIn {
     app: App,
+    answers: Arc<SessionAnswers>,
 }
 
 impl SignIn {
-    /// Over the use cases.
-    pub fn new(app: App) -> Self {
-        Self { app }
+    /// Over the use cases, and the answers of GetSession that still hold.
+    pub fn new(app: App, answers: Arc<SessionAnswers>) -> Self {
+        Self { app, answers }
     }
 }
 
@@ -61,9 +65,20 @@ impl SignInService for SignIn {
         &self,
         request: Request<GetSessionRequest>,
     ) -> Result<Response<GetSessionResponse>, Status> {
-        let context = session::authenticate(&self.app, &Caller::of(&request)?).await?;
+        let caller = Caller::of(&request)?;
+        let hash = session::token_hash_of(&caller)?;
+        let now_ms = self.app.clock.now_ms();
+        let session = if let Some(session) = self.answers.get(&hash, now_ms) {
+            session
+        } else {
+            let turn = self.answers.turn();
+            let context = session::authenticate(&self.app, &caller).await?;
+            let session = Arc::new(encode(context));
+            self.answers.keep(hash, &session, turn, now_ms);
+            session
+        };
         Ok(Response::new(GetSessionResponse {
-            session: Some(encode(context)),
+            session: Some(Arc::unwrap_or_clone(session)),
         }))
     }
 
