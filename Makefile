@@ -61,6 +61,11 @@ bench: ## Measure the product against the bare limit, in turn; target/reports/be
 	@$(LOCAL)/require.sh build servers
 	cargo run --quiet --release -p sallyport-tests --bin bench
 
+.PHONY: timing
+timing: ## Compare the times of sign-ins, known or not, right or wrong; target/reports/timing.json
+	@$(LOCAL)/require.sh build servers
+	cargo run --quiet --release -p sallyport-tests --bin bench -- timing
+
 .PHONY: attack
 attack: ## Attack the real stack, a million guesses, or a part: make attack ATTACK_SCALE=0.01
 	@$(LOCAL)/require.sh build servers

@@ -23,6 +23,8 @@ use tokio_util::sync::CancellationToken;
 pub enum Kind {
     /// SQLite, challenges in memory, the inbox.
     Embedded,
+    /// SQLite, challenges in memory, and SMPP to npm `smpp`.
+    Carrier,
     /// PostgreSQL, Redis, RabbitMQ, and SMPP to npm `smpp`.
     Real,
 }
@@ -32,7 +34,6 @@ struct Servers {
     _database: TestDatabase,
     _redis: TestRedis,
     _vhost: TestVhost,
-    smsc: ForeignSmsc,
 }
 
 /// The running system. It stops when dropped; [`System::stop`] also waits and reports failures.
@@ -46,7 +47,8 @@ pub struct System {
     /// His one-time link.
     pub admin_link: String,
     kind: Kind,
-    servers: Option<Servers>,
+    _servers: Option<Servers>,
+    smsc: Option<ForeignSmsc>,
     stop: CancellationToken,
     waiting: Option<tokio::task::JoinHandle<Result<()>>>,
     folder: tempfile::TempDir,
@@ -67,28 +69,33 @@ impl System {
             ("DATABASE__URL", format!("sqlite://{}", at("data"))),
             ("QUEUE__URL", format!("sqlite://{}", at("data"))),
         ];
-        let mut file = None;
         let servers = match kind {
-            Kind::Embedded => None,
+            Kind::Embedded | Kind::Carrier => None,
             Kind::Real => {
                 let database = sallyport_testkit::postgres().await?;
                 let redis = sallyport_testkit::redis().await?;
                 let vhost = sallyport_testkit::rabbitmq().await?;
-                let smsc = ForeignSmsc::start(SmscOptions::default()).await?;
                 variables.extend([
                     ("DATABASE__URL", database.url.clone()),
                     ("CHALLENGES__URL", redis.url.clone()),
                     ("QUEUE__URL", vhost.url.clone()),
                 ]);
-                let path = folder.path().join("sallyport.toml");
-                std::fs::write(&path, smpp_route("foreign", &smsc)?)?;
-                file = Some(path);
                 Some(Servers {
                     _database: database,
                     _redis: redis,
                     _vhost: vhost,
-                    smsc,
                 })
+            }
+        };
+        let mut file = None;
+        let smsc = match kind {
+            Kind::Embedded => None,
+            Kind::Carrier | Kind::Real => {
+                let smsc = ForeignSmsc::start(SmscOptions::default()).await?;
+                let path = folder.path().join("sallyport.toml");
+                std::fs::write(&path, smpp_route("foreign", &smsc)?)?;
+                file = Some(path);
+                Some(smsc)
             }
         };
         let variables = variables
@@ -112,7 +119,8 @@ impl System {
             portal,
             clock,
             kind,
-            servers,
+            _servers: servers,
+            smsc,
             stop,
             waiting: Some(tokio::spawn(system.wait())),
             folder,
@@ -122,8 +130,8 @@ impl System {
     /// Waits until at least `count` SMS with a code have arrived at the number, and gives their
     /// texts, oldest first: from the development inbox, or from the carrier. Notices are passed over.
     pub async fn codes(&self, number: &str, count: usize) -> Result<Vec<String>> {
-        match &self.servers {
-            Some(servers) => codes_at(&servers.smsc, number, count).await,
+        match &self.smsc {
+            Some(smsc) => codes_at(smsc, number, count).await,
             None => self.inbox(number, count).await,
         }
     }
@@ -161,9 +169,14 @@ impl System {
         self.folder.path().join("operator.sock")
     }
 
+    /// The folder of the SQLite files; the keys lie elsewhere.
+    pub fn data(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
     /// The carrier; the embedded stack has none.
     pub fn smsc(&self) -> Option<&ForeignSmsc> {
-        self.servers.as_ref().map(|servers| &servers.smsc)
+        self.smsc.as_ref()
     }
 
     /// Which stack it is.

@@ -26,6 +26,8 @@ pub struct Processes {
     pub smsc: ForeignSmsc,
     /// PostgreSQL of its own.
     pub postgres: Postgres,
+    /// `postgres://…` of the database with the services' schemas.
+    pub database: String,
     /// Redis of its own.
     pub redis: Redis,
     /// RabbitMQ of its own.
@@ -162,6 +164,7 @@ impl Processes {
         } else {
             None
         };
+        let database = services.database;
         Ok(Self {
             identity,
             otp_api,
@@ -171,6 +174,7 @@ impl Processes {
             second,
             smsc,
             postgres,
+            database,
             redis,
             rabbitmq,
             portal,

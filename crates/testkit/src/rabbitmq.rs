@@ -96,6 +96,11 @@ impl RabbitMq {
         Ok(broker)
     }
 
+    /// Where its files lie: what its queues keep, its settings and its logs.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
     /// `amqp://…` of the virtual host `/`.
     pub fn url(&self) -> String {
         self.url_of("%2f")

@@ -1,5 +1,6 @@
 //! Redis as a child process.
 
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
@@ -54,6 +55,11 @@ impl Redis {
             .await
             .inspect_err(|_| server.folder.keep())?;
         Ok(server)
+    }
+
+    /// Where its files lie: what it appended to, and its log.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
     /// `redis://127.0.0.1:PORT`, database 0.

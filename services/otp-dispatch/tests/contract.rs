@@ -222,9 +222,8 @@ fn attempt(id: &str, right: bool, request_id: &str, now: i64) -> Attempt {
     Attempt {
         id: id.to_owned(),
         binding: binding("b"),
-        right,
         request_id: request_id.to_owned(),
-        proof: proof("n", "k"),
+        proof: right.then(|| proof("n", "k")),
         now,
     }
 }

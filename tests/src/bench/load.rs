@@ -70,6 +70,11 @@ pub async fn run<A: Ask>(times: Times, callers: Vec<A>, server: &Child) -> Resul
     while let Some(ended) = tasks.join_next().await {
         micros.extend(ended??);
     }
+    measured(micros, elapsed, cpu, rss_mib)
+}
+
+/// What so many answers in so many seconds show, each with its microseconds.
+pub fn measured(mut micros: Vec<u32>, elapsed: f64, cpu: f64, rss_mib: f64) -> Result<Measured> {
     micros.sort_unstable();
     ensure!(
         !micros.is_empty(),

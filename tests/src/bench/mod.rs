@@ -1,4 +1,4 @@
-//! `make bench`: the product against the bare limit of the machine.
+//! `make bench`: the product against the bare limit of the machine; and `make timing`.
 //!
 //! For every path that matters there is a *limit*: the least that could do the same work, written
 //! here in a few lines (a hash in a loop; a tonic handler that does one EVALSHA). Limit and product
@@ -17,11 +17,13 @@ mod bare;
 mod child;
 pub(crate) mod load;
 pub(crate) mod machine;
+mod pace;
 mod product;
 pub(crate) mod report;
 mod rows;
 mod serve;
 mod stats;
+mod timing;
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -56,16 +58,25 @@ struct Arguments {
     #[arg(long)]
     out: Option<PathBuf>,
     #[command(subcommand)]
-    internal: Option<Internal>,
+    command: Option<Command>,
 }
 
 #[derive(clap::Subcommand)]
-enum Internal {
+enum Command {
     /// One of the servers under measure; `bench` starts them itself.
     #[command(hide = true)]
     Serve {
         #[command(subcommand)]
         server: Serve,
+    },
+    /// Compares the times of sign-ins, and writes target/reports/timing.json.
+    Timing {
+        /// Rounds that count; each kind of sign-in once a round.
+        #[arg(long, default_value_t = 1_000)]
+        rounds: usize,
+        /// Where the report goes.
+        #[arg(long)]
+        out: Option<PathBuf>,
     },
 }
 
@@ -103,8 +114,12 @@ impl Plan {
 /// The program: measures, or is one of the servers under measure.
 pub async fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let done = match arguments.internal {
-        Some(Internal::Serve { server }) => server.run().await.map(|()| true),
+    let done = match arguments.command {
+        Some(Command::Serve { server }) => server.run().await.map(|()| true),
+        Some(Command::Timing { rounds, out }) => match release() {
+            Ok(()) => timing::measure(rounds, out).await.map(|()| true),
+            Err(error) => Err(error),
+        },
         None => measure(arguments).await,
     };
     match done {
@@ -117,12 +132,17 @@ pub async fn main() -> ExitCode {
     }
 }
 
-/// `false` where a row could not be measured; the report says which and why.
-async fn measure(arguments: Arguments) -> Result<bool> {
+fn release() -> Result<()> {
     ensure!(
         !cfg!(debug_assertions),
         "figures of a debug build say nothing: cargo run --release -p sallyport-tests --bin bench"
     );
+    Ok(())
+}
+
+/// `false` where a row could not be measured; the report says which and why.
+async fn measure(arguments: Arguments) -> Result<bool> {
+    release()?;
     ensure!(arguments.runs > 0, "--runs must be above 0");
     let seconds = |name, value| {
         Duration::try_from_secs_f64(value).with_context(|| format!("{name} cannot be {value}"))

@@ -1,5 +1,6 @@
 //! What `make bench` leaves behind: a table for people and `bench.json` for programs.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::Path;
 
@@ -22,6 +23,35 @@ pub struct Measured {
     pub cpu_s_per_1000: f64,
     /// Resident memory of the serving process at the end of the run, MiB.
     pub rss_mib: f64,
+}
+
+/// What the project wants to reach in a row.
+#[derive(Debug, Clone, Copy)]
+pub enum Wanted {
+    /// A ratio of at least this.
+    RatioAtLeast(f64),
+    /// A ratio below this.
+    RatioBelow(f64),
+    /// A product below this, in the row's unit.
+    ProductBelow(f64),
+}
+
+impl Wanted {
+    fn verdict(self, row: &Row) -> String {
+        let (reached, wanted) = match self {
+            Self::RatioAtLeast(wanted) if row.ratio.median >= wanted => {
+                (true, format!("{wanted:.2}"))
+            }
+            Self::RatioAtLeast(wanted) => return format!(" (BELOW the wanted {wanted:.2})"),
+            Self::RatioBelow(wanted) => (row.ratio.median < wanted, format!("below {wanted:.2}")),
+            Self::ProductBelow(wanted) => (
+                row.product.median < wanted,
+                format!("product below {wanted:.2} {}", row.unit),
+            ),
+        };
+        let missed = if reached { "" } else { "MISSED: " };
+        format!(" ({missed}wanted {wanted})")
+    }
 }
 
 /// A limit and the product beside it, over the same number of runs, taken in turn.
@@ -47,9 +77,12 @@ pub struct Row {
     pub cpu_s_per_1000: Figure,
     /// Of the product's process, MiB.
     pub rss_mib: Figure,
-    /// The ratio that the project wants to reach, where it names one; for the table only.
+    /// More figures that explain the row.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub more: BTreeMap<&'static str, Figure>,
+    /// What the project wants to reach, where it says so; for the table only.
     #[serde(skip)]
-    pub wanted: Option<f64>,
+    pub wanted: Option<Wanted>,
     /// What the limit's own process showed, where there is one; for the table only.
     #[serde(skip)]
     pub limit_side: Option<Side>,
@@ -83,9 +116,21 @@ impl Row {
     pub fn new(
         name: &str,
         unit: &'static str,
-        wanted: Option<f64>,
+        wanted: Option<Wanted>,
         limit: &[f64],
         product: &[Measured],
+    ) -> Result<Self> {
+        Self::of(name, unit, wanted, limit, product, |run| run.rate)
+    }
+
+    /// The same of another figure than the rate.
+    pub fn of(
+        name: &str,
+        unit: &'static str,
+        wanted: Option<Wanted>,
+        limit: &[f64],
+        product: &[Measured],
+        figure_of: fn(&Measured) -> f64,
     ) -> Result<Self> {
         anyhow::ensure!(
             limit.len() == product.len(),
@@ -93,8 +138,8 @@ impl Row {
             limit.len(),
             product.len()
         );
-        let rates: Vec<f64> = product.iter().map(|run| run.rate).collect();
-        let ratios: Vec<f64> = limit.iter().zip(&rates).map(|(l, p)| p / l).collect();
+        let figures: Vec<f64> = product.iter().map(figure_of).collect();
+        let ratios: Vec<f64> = limit.iter().zip(&figures).map(|(l, p)| p / l).collect();
         let figure = |runs: &[f64]| {
             Figure::of(runs).with_context(|| format!("{name}: nothing that can be called a figure"))
         };
@@ -103,13 +148,14 @@ impl Row {
             name: name.to_owned(),
             unit,
             limit: figure(limit)?,
-            product: figure(&rates)?,
+            product: figure(&figures)?,
             ratio: figure(&ratios)?,
             runs: product.len(),
             p50_ms: side.p50_ms,
             p99_ms: side.p99_ms,
             cpu_s_per_1000: side.cpu_s_per_1000,
             rss_mib: side.rss_mib,
+            more: BTreeMap::new(),
             wanted,
             limit_side: None,
         })
@@ -168,7 +214,8 @@ impl Report {
                 Some(side) => cells(side.p50_ms, side.p99_ms, side.cpu_s_per_1000, side.rss_mib),
                 None => std::array::from_fn(|_| "-".to_owned()),
             };
-            let rate = |figure: Figure| format!("{} {}", spread(figure, 0), row.unit);
+            let decimals = if row.unit == "/s" { 0 } else { 2 };
+            let rate = |figure: Figure| format!("{} {}", spread(figure, decimals), row.unit);
             lines.push([
                 row.name.clone(),
                 "limit".into(),
@@ -189,11 +236,9 @@ impl Report {
                 cpu,
                 rss,
             ]);
-            let verdict = match row.wanted {
-                None => String::new(),
-                Some(wanted) if row.ratio.median >= wanted => format!(" (wanted {wanted:.2})"),
-                Some(wanted) => format!(" (BELOW the wanted {wanted:.2})"),
-            };
+            let verdict = row
+                .wanted
+                .map_or_else(String::new, |wanted| wanted.verdict(row));
             let ratio = format!("{}{verdict}", spread(row.ratio, 2));
             let empty = String::new;
             lines.push([
@@ -205,6 +250,12 @@ impl Report {
                 empty(),
                 empty(),
             ]);
+            for (name, figure) in &row.more {
+                let mut line: [String; 7] = Default::default();
+                line[1] = (*name).to_owned();
+                line[2] = spread(*figure, 2);
+                lines.push(line);
+            }
         }
         let widths: [usize; 7] = std::array::from_fn(|column| {
             lines
@@ -285,7 +336,7 @@ mod tests {
         Row::new(
             "verify",
             "/s",
-            Some(0.85),
+            Some(Wanted::RatioAtLeast(0.85)),
             &[10_000.0, 12_000.0, 10_000.0],
             &product,
         )
@@ -382,6 +433,31 @@ mod tests {
             "{table}"
         );
         assert!(table.contains("create  NOT MEASURED: no broker"), "{table}");
+    }
+
+    #[test]
+    fn a_row_of_times_says_how_far_the_product_is_from_what_is_wanted() {
+        let product = [run(100.0)];
+        let row = |wanted| {
+            let p99 = |run: &Measured| run.p99_ms;
+            Row::of("steady", "ms p99", Some(wanted), &[2.0], &product, p99).unwrap()
+        };
+        let table = |wanted| {
+            let report = Report {
+                machine: machine(),
+                rows: vec![row(wanted)],
+                errors: Vec::new(),
+            };
+            report.table()
+        };
+        assert!(table(Wanted::RatioBelow(3.0)).contains("2.00 (2.00–2.00) (wanted below 3.00)"));
+        assert!(table(Wanted::RatioBelow(2.0)).contains("(MISSED: wanted below 2.00)"));
+        let near = table(Wanted::ProductBelow(10.0));
+        assert!(near.contains("4.00 (4.00–4.00) ms p99"), "{near}");
+        assert!(
+            near.contains("(wanted product below 10.00 ms p99)"),
+            "{near}"
+        );
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Challenges and messages in Redis. Every operation is one script, so it is one round trip and one
-//! atomic step; the scripts are in `scripts/`, and share `scripts/prelude.lua`.
+//! atomic step; the scripts are in `scripts/`. `scripts/prelude.lua` stands in front of each, and then
+//! those parts that it uses: a part that it does not use would cost every call its making.
 //!
 //! Needs one primary (no cluster: the scripts touch keys that are not known beforehand) that never
 //! evicts. Whatever goes wrong is `Unavailable`: the request that met it is refused.
@@ -43,7 +44,7 @@ impl std::fmt::Debug for RedisStore {
 }
 
 macro_rules! scripts {
-    ($($name:ident),+ $(,)?) => {
+    ($($name:ident: [$($part:literal),*]),+ $(,)?) => {
         struct Scripts { $($name: Script),+ }
 
         impl Scripts {
@@ -51,6 +52,7 @@ macro_rules! scripts {
                 Self {
                     $($name: Script::new(concat!(
                         include_str!("scripts/prelude.lua"),
+                        $("\n", include_str!(concat!("scripts/", $part, ".lua")),)*
                         "\n",
                         include_str!(concat!("scripts/", stringify!($name), ".lua")),
                     ))),+
@@ -61,19 +63,19 @@ macro_rules! scripts {
 }
 
 scripts!(
-    create,
-    verify,
-    resend,
-    cancel,
-    read,
-    accept_notice,
-    queued,
-    unconfirmed,
-    claim,
-    settle,
-    receipt,
-    seed,
-    is_seeded,
+    create: ["states", "accepting", "sends"],
+    verify: ["proof"],
+    resend: ["states", "accepting", "sends"],
+    cancel: [],
+    read: ["states"],
+    accept_notice: ["states", "accepting"],
+    queued: ["states"],
+    unconfirmed: ["states"],
+    claim: ["states"],
+    settle: ["states"],
+    receipt: ["states"],
+    seed: [],
+    is_seeded: [],
 );
 
 impl RedisStore {

@@ -13,7 +13,6 @@ use crate::domain::challenge::{ChallengeView, CreateOutcome, NewChallenge, Purpo
 use crate::domain::code::{challenge_id, code, reference};
 use crate::domain::limits::Full;
 use crate::domain::message::{Class, QueueMessage};
-use crate::domain::template::Language;
 
 /// A request for a code.
 #[derive(Debug)]
@@ -126,14 +125,13 @@ impl Otp {
         let (purpose, number) = (bound_to.purpose, &bound_to.number);
         let code = code(ring, challenge_id, purpose, number).ok_or(OtpError::NotFound)?;
         let reference = reference(ring, challenge_id).ok_or(OtpError::NotFound)?;
-        let language = Language::of_locale(locale);
         Ok(self.seal(Content {
             challenge_id: Some(challenge_id),
             class: Class::Code,
             accepted_at: now,
             deadline_at: now + seconds_ms(self.settings.challenge_seconds),
             number,
-            text: &self.templates.code(language, purpose, &reference, &code),
+            text: &self.templates.code(locale, purpose, &reference, &code),
         }))
     }
 }

@@ -7,7 +7,7 @@ use super::binding::idempotency;
 use super::publish::Content;
 use super::{Otp, OtpError, seconds_ms};
 use crate::domain::message::Class;
-use crate::domain::template::{Language, Notice};
+use crate::domain::template::Notice;
 use crate::ports::Accepted;
 
 /// A notice to be sent.
@@ -40,14 +40,13 @@ impl Otp {
                 request.locale.as_bytes(),
             ],
         );
-        let language = Language::of_locale(&request.locale);
         let message = self.seal(Content {
             challenge_id: None,
             class: Class::Notice,
             accepted_at: now,
             deadline_at: now + seconds_ms(self.settings.notice_seconds),
             number: &request.number,
-            text: &self.templates.notice(language, request.notice),
+            text: &self.templates.notice(&request.locale, request.notice),
         });
         let accepted = self
             .messages

@@ -33,18 +33,20 @@ impl Otp {
         let verdict = match code(&self.keys.code, challenge_id, purpose, number) {
             None => Verdict::NotFound,
             Some(code) => {
-                let (proof, now) = (self.proof(number), self.clock.now_ms());
-                let places = proof.places.clone();
+                // Made for a right code alone. Its time may tell that apart, as the answer does; where
+                // the answer does not, the challenge is over and its code worth nothing.
+                let proof = code.matches(&typed).then(|| self.proof(number));
+                let places = proof.as_ref().map(|proof| proof.places.clone());
+                let now = self.clock.now_ms();
                 let attempt = Attempt {
                     id: challenge_id.clone(),
                     binding: bound_to.binding(&self.keys.lookup),
-                    right: code.matches(&typed),
                     request_id: request.request_id,
                     proof,
                     now,
                 };
                 let verdict = self.challenges.verify(attempt).await?;
-                if verdict == Verdict::Right {
+                if let (Verdict::Right, Some(places)) = (verdict, places) {
                     self.guard.proved(places, now);
                 }
                 verdict

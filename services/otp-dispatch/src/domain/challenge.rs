@@ -128,12 +128,10 @@ pub struct Attempt {
     pub id: String,
     /// What the caller says it is bound to.
     pub binding: Binding,
-    /// Whether the code that was typed is the derived one.
-    pub right: bool,
     /// Made by the caller for this attempt.
     pub request_id: String,
-    /// What a right code proves.
-    pub proof: Proof,
+    /// What it proves, if the code that was typed is the derived one; `None`: it is another.
+    pub proof: Option<Proof>,
     /// Now, in unix milliseconds.
     pub now: i64,
 }

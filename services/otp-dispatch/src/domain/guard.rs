@@ -3,7 +3,7 @@
 //! somebody did.
 //!
 //! The rule is here and knows no store. [`ledger`] is what it has to know, as the memory store and
-//! the replay of a traffic file keep it; `scripts/prelude.lua` decides the same in Redis.
+//! the replay of a traffic file keep it; `scripts/sends.lua` decides the same in Redis.
 
 pub mod ledger;
 pub mod overrides;

@@ -1,4 +1,7 @@
-//! The texts of messages: one file a language, linted at start-up (rule 33).
+//! The texts of messages: one file a language, linted at start-up (rule 33). Another language is
+//! another file in `templates/`, and nothing else.
+
+use std::collections::BTreeMap;
 
 use anyhow::{Context, Result, ensure};
 use sallyport_chassis::Secret;
@@ -16,42 +19,11 @@ const CODE_AFTER: (usize, usize) = (20, 4);
 /// The longest host that every text must have room for.
 const LONGEST_HOST: usize = 60;
 
-/// A language in which texts are written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Language {
-    /// English.
-    English,
-    /// French.
-    French,
-}
+/// The language of whoever reads none that there are texts in.
+const FALLBACK: &str = "en";
 
-impl Language {
-    /// All languages.
-    pub const ALL: [Self; 2] = [Self::English, Self::French];
-
-    /// The language of a locale such as `fr-CA` (BCP 47); English for one that we have no texts in.
-    pub fn of_locale(locale: &str) -> Self {
-        match locale.split(['-', '_']).next() {
-            Some(language) if language.eq_ignore_ascii_case("fr") => Self::French,
-            _ => Self::English,
-        }
-    }
-
-    fn source(self) -> &'static str {
-        match self {
-            Self::English => include_str!("../../templates/en.toml"),
-            Self::French => include_str!("../../templates/fr.toml"),
-        }
-    }
-
-    /// Letters that a text may have beyond ASCII.
-    fn letters(self) -> &'static str {
-        match self {
-            Self::English => "",
-            Self::French => "éèàù",
-        }
-    }
-}
+// SOURCES: the languages by their tags, each with its file.
+include!(concat!(env!("OUT_DIR"), "/languages.rs"));
 
 /// A security notice (rule 40).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -125,6 +97,9 @@ impl Notice {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct File {
+    /// Letters that these texts may have beyond ASCII.
+    #[serde(default)]
+    letters: String,
     code: CodeTexts,
     notice: NoticeTexts,
 }
@@ -191,8 +166,9 @@ impl NoticeTexts {
 #[derive(Debug)]
 pub struct Templates {
     host: String,
-    english: File,
-    french: File,
+    /// By lower-case tag (BCP 47), without the fallback.
+    languages: BTreeMap<String, File>,
+    fallback: File,
 }
 
 impl Templates {
@@ -201,47 +177,50 @@ impl Templates {
     /// # Errors
     /// The host is none, or a text breaks a rule; the sentence names it.
     pub fn load(host: &str) -> Result<Self> {
+        Self::of(host, SOURCES)
+    }
+
+    fn of(host: &str, sources: &[(&str, &str)]) -> Result<Self> {
         check_host(host)?;
-        let read = |language: Language| -> Result<File> {
-            let file: File =
-                toml::from_str(language.source()).with_context(|| format!("texts {language:?}"))?;
+        let mut languages = BTreeMap::new();
+        for (language, source) in sources {
+            let file: File = toml::from_str(source).with_context(|| format!("texts {language}"))?;
             lint(&file, language)?;
-            Ok(file)
-        };
+            languages.insert(language.to_ascii_lowercase(), file);
+        }
+        let fallback = languages.remove(FALLBACK);
         Ok(Self {
             host: host.to_owned(),
-            english: read(Language::English)?,
-            french: read(Language::French)?,
+            languages,
+            fallback: fallback.with_context(|| format!("no texts {FALLBACK}"))?,
         })
     }
 
-    fn file(&self, language: Language) -> &File {
-        match language {
-            Language::English => &self.english,
-            Language::French => &self.french,
+    /// The texts for a locale such as `fr-CA`: its own, those of its language, or the fallback's
+    /// (RFC 4647, section 3.4).
+    fn file(&self, locale: &str) -> &File {
+        let mut tag = locale.replace('_', "-").to_ascii_lowercase();
+        loop {
+            if let Some(file) = self.languages.get(&tag) {
+                return file;
+            }
+            match tag.rfind('-') {
+                Some(end) => tag.truncate(end),
+                None => return &self.fallback,
+            }
         }
     }
 
-    /// The text of a code.
-    pub fn code(
-        &self,
-        language: Language,
-        purpose: Purpose,
-        reference: &str,
-        code: &Code,
-    ) -> Secret {
-        let template = self.file(language).code.of(purpose);
+    /// The text of a code, in the language of a locale (BCP 47).
+    pub fn code(&self, locale: &str, purpose: Purpose, reference: &str, code: &Code) -> Secret {
+        let template = self.file(locale).code.of(purpose);
         Secret::new(fill(template, &self.host, reference, code.expose()))
     }
 
-    /// The text of a notice.
-    pub fn notice(&self, language: Language, notice: Notice) -> Secret {
-        Secret::new(fill(
-            self.file(language).notice.of(notice),
-            &self.host,
-            "",
-            "",
-        ))
+    /// The text of a notice, in the language of a locale (BCP 47).
+    pub fn notice(&self, locale: &str, notice: Notice) -> Secret {
+        let template = self.file(locale).notice.of(notice);
+        Secret::new(fill(template, &self.host, "", ""))
     }
 }
 
@@ -270,12 +249,13 @@ fn check_host(host: &str) -> Result<()> {
     Ok(())
 }
 
-fn lint(file: &File, language: Language) -> Result<()> {
+fn lint(file: &File, language: &str) -> Result<()> {
+    let letters = file.letters.as_str();
     for purpose in Purpose::ALL {
         let template = file.code.of(purpose);
         lint_code(template)
-            .and_then(|()| lint_text(template, language))
-            .with_context(|| format!("texts {language:?}, code {}", purpose.name()))?;
+            .and_then(|()| lint_text(template, letters))
+            .with_context(|| format!("texts {language}, code {}", purpose.name()))?;
     }
     for notice in Notice::ALL {
         let template = file.notice.of(notice);
@@ -283,12 +263,11 @@ fn lint(file: &File, language: Language) -> Result<()> {
             template.contains("{host}")
                 && !template.contains("{code}")
                 && !template.contains("{reference}"),
-            "texts {language:?}, notice {}: must name {{host}}, and neither {{code}} nor \
-             {{reference}}",
+            "texts {language}, notice {}: must name {{host}}, and neither {{code}} nor {{reference}}",
             notice.name()
         );
-        lint_text(template, language)
-            .with_context(|| format!("texts {language:?}, notice {}", notice.name()))?;
+        lint_text(template, letters)
+            .with_context(|| format!("texts {language}, notice {}", notice.name()))?;
     }
     Ok(())
 }
@@ -312,7 +291,7 @@ fn lint_code(template: &str) -> Result<()> {
     Ok(())
 }
 
-fn lint_text(template: &str, language: Language) -> Result<()> {
+fn lint_text(template: &str, letters: &str) -> Result<()> {
     let longest = fill(template, &"m".repeat(LONGEST_HOST), "WWW", "000000");
     ensure!(
         !longest.contains(['{', '}']),
@@ -320,7 +299,7 @@ fn lint_text(template: &str, language: Language) -> Result<()> {
     );
     if let Some(foreign) = longest
         .chars()
-        .find(|c| !c.is_ascii() && !language.letters().contains(*c))
+        .find(|c| !c.is_ascii() && !letters.contains(*c))
     {
         anyhow::bail!("has {foreign:?}, which this language's texts may not have");
     }
@@ -350,7 +329,7 @@ mod tests {
         let good = "Reference {reference}: your code is {code}.\n\n@{host} #{code}";
         let check = |text: &str| {
             lint_code(text)
-                .and_then(|()| lint_text(text, Language::French))
+                .and_then(|()| lint_text(text, "éèàù"))
                 .err()
                 .map(|error| format!("{error:#}"))
                 .unwrap_or_default()
@@ -374,7 +353,7 @@ mod tests {
             let error = check(&good.replace(from, to));
             assert!(error.contains(told), "{from:?} → {to:?}: {error:?}");
         }
-        assert!(lint_text("é", Language::English).is_err());
+        assert!(lint_text("é", "").is_err());
     }
 
     #[test]
@@ -394,25 +373,94 @@ mod tests {
         }
     }
 
+    const CODE: &str = "012345";
+
+    /// The beginning of a sign-in code's text, by which its language is known.
+    fn begins(templates: &Templates, locale: &str) -> String {
+        let code = Code::parse(CODE).unwrap();
+        let text = templates.code(locale, Purpose::SignIn, "KTR", &code);
+        text.expose().chars().take(9).collect()
+    }
+
+    /// English texts in which the first word is another.
+    fn another_language(word: &str) -> String {
+        let (_, english) = SOURCES.iter().find(|(tag, _)| *tag == FALLBACK).unwrap();
+        english.replace("Reference", word)
+    }
+
     #[test]
-    fn locales_without_texts_read_english() {
-        assert_eq!(Language::of_locale("fr-CA"), Language::French);
-        assert_eq!(Language::of_locale("FR"), Language::French);
-        for locale in ["", "en-GB", "de", "frr"] {
-            assert_eq!(Language::of_locale(locale), Language::English, "{locale}");
+    fn a_locale_reads_its_language_and_english_where_there_is_none() {
+        let templates = Templates::load("localhost").unwrap();
+        for locale in ["fr", "fr-CA", "FR", "fr_CA"] {
+            assert_eq!(begins(&templates, locale), "Référence", "{locale}");
         }
+        for locale in ["", "en", "en-GB", "de", "frr"] {
+            assert_eq!(begins(&templates, locale), "Reference", "{locale}");
+        }
+    }
+
+    #[test]
+    fn every_file_in_the_folder_is_a_language() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/templates");
+        let mut files: Vec<_> = std::fs::read_dir(folder)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        files.sort();
+        let read: Vec<_> = SOURCES
+            .iter()
+            .map(|(tag, _)| format!("{tag}.toml"))
+            .collect();
+        assert_eq!(files, read);
+    }
+
+    #[test]
+    fn another_file_is_another_language_and_a_bad_one_is_refused_at_start_up() {
+        let (danish, austrian) = (another_language("Kendetegn"), another_language("Kennwort "));
+        let with = |more: &[(&str, &str)]| {
+            let sources: Vec<_> = SOURCES.iter().chain(more).copied().collect();
+            Templates::of("localhost", &sources)
+        };
+        let templates = with(&[("da", danish.as_str()), ("de-AT", austrian.as_str())]).unwrap();
+        for (locale, begin) in [
+            ("da", "Kendetegn"),
+            ("da-DK", "Kendetegn"),
+            ("de-at", "Kennwort "),
+            ("de", "Reference"),
+            ("fr", "Référence"),
+        ] {
+            assert_eq!(begins(&templates, locale), begin, "{locale}");
+        }
+        let foreign = danish.replace("Kendetegn", "Tålord til");
+        let (without_notices, _) = danish.split_once("[notice]").unwrap();
+        for (broken, told) in [
+            (foreign.clone(), "'å'"),
+            (without_notices.to_owned(), "notice"),
+            (danish.replace("#{code}", "#{code}."), "last line"),
+            (danish.replace("sign_in", "sign_inn"), "sign_inn"),
+        ] {
+            let error = format!("{:#}", with(&[("da", broken.as_str())]).unwrap_err());
+            assert!(
+                error.contains("texts da") && error.contains(told),
+                "{error}"
+            );
+        }
+        let allowed = format!("letters = \"å\"\n{foreign}");
+        let templates = with(&[("da", allowed.as_str())]).unwrap();
+        assert_eq!(begins(&templates, "da"), "Tålord ti");
+        assert!(Templates::of("localhost", &[("da", danish.as_str())]).is_err());
     }
 
     #[test]
     fn canadian_french_has_no_space_before_its_marks() {
         let templates = Templates::load("localhost").unwrap();
-        let code = Code::parse("012345").unwrap();
+        let code = Code::parse(CODE).unwrap();
         let codes = Purpose::ALL
             .into_iter()
-            .map(|purpose| templates.code(Language::French, purpose, "KTR", &code));
+            .map(|purpose| templates.code("fr", purpose, "KTR", &code));
         let notices = Notice::ALL
             .into_iter()
-            .map(|notice| templates.notice(Language::French, notice));
+            .map(|notice| templates.notice("fr", notice));
         for text in codes.chain(notices) {
             let text = text.expose();
             for mark in [" ;", " !", " ?"] {
@@ -431,7 +479,7 @@ mod tests {
         ) {
             let templates = Templates::load(&host).unwrap();
             let code = Code::parse(&digits).unwrap();
-            for language in Language::ALL {
+            for (language, _) in SOURCES {
                 for purpose in Purpose::ALL {
                     let text = templates.code(language, purpose, &reference, &code);
                     let text = text.expose();

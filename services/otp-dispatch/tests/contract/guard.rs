@@ -75,7 +75,7 @@ impl Stores {
     async fn prove(&self, id: &str, number: &str, now: i64) {
         self.created(watched(id, now, watch(number, &["k"]))).await;
         let attempt = Attempt {
-            proof: proof(number, "k"),
+            proof: Some(proof(number, "k")),
             ..attempt(id, true, "r", now)
         };
         assert_eq!(self.verified(attempt).await, Verdict::Right);
@@ -325,7 +325,7 @@ pub(super) async fn what_both_keys_of_a_ring_counted_counts_together(stores: Sto
     for (id, number, key) in [("p1", "x", "k1"), ("p2", "y", "k2")] {
         stores.created(new_challenge(id, T0)).await;
         let attempt = Attempt {
-            proof: proof(number, key),
+            proof: Some(proof(number, key)),
             ..attempt(id, true, "r", T0)
         };
         assert_eq!(stores.verified(attempt).await, Verdict::Right);

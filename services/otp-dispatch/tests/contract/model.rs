@@ -217,7 +217,7 @@ impl Run {
                 };
                 let attempt = Attempt {
                     binding: binding(if bound { "b" } else { "other" }),
-                    proof: proof(&format!("n{number}"), "k"),
+                    proof: right.then(|| proof(&format!("n{number}"), "k")),
                     ..attempt(&id, right, &format!("r{request}"), now)
                 };
                 for stores in both {

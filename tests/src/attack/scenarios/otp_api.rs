@@ -6,6 +6,12 @@
 //!
 //! Through is: a wrong answer judged beyond the five of a challenge; a challenge that is still answered
 //! after them; a right answer that is taken twice; a verdict `RIGHT` without the code from the SMS.
+//!
+//! It is red when the step is broken: in `otp-dispatch/src/adapters/scripts/verify.lua`, of the line that
+//! decides a wrong code, leave `'tries', tries - 1` out of what is stored (the 100 challenges are then
+//! judged without end); of the line that decides the right one, leave `'used', now` out (each of the 100
+//! answers at once is then the right one). `make attack` builds the script in, and a hundredth is enough:
+//! `cargo run --release -p sallyport-tests --bin attack -- otp-api --scale 0.01`.
 
 use std::sync::Arc;
 

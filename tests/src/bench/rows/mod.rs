@@ -1,14 +1,17 @@
 //! The rows of the report.
 
+mod beside_sign_in;
 mod create;
 mod otp;
 mod session;
-mod sign_in;
-mod users;
+pub(super) mod sign_in;
+pub(super) mod users;
 mod verify;
+mod verify_steady;
 
 use anyhow::Result;
 
+use super::report::Wanted;
 use super::{Plan, report};
 
 /// A path of the product that is measured.
@@ -22,8 +25,14 @@ pub enum Row {
     SessionSelect,
     /// Verifying a code, against one EVALSHA.
     Verify,
+    /// Verifying 5,000 codes a second, against one EVALSHA at the same pace: the slowest hundredth.
+    VerifySteady,
     /// Creating a challenge, against one EVALSHA and one confirmed publish.
     Create,
+    /// Session checks while sign-in is saturated, against the same while nobody signs in.
+    SessionBesideSignIn,
+    /// Checks of codes while sign-in is saturated, against the same while nobody signs in.
+    VerifyBesideSignIn,
 }
 
 impl Row {
@@ -34,19 +43,24 @@ impl Row {
             Self::SessionEcho => "session check / echo",
             Self::SessionSelect => "session check / SELECT",
             Self::Verify => "verify",
+            Self::VerifySteady => "verify at 5,000/s",
             Self::Create => "create",
+            Self::SessionBesideSignIn => "session check, sign-in saturated / idle",
+            Self::VerifyBesideSignIn => "verify, sign-in saturated / idle",
         }
     }
 
-    /// The ratio that is wanted.
-    fn wanted(self) -> Option<f64> {
+    /// What is wanted.
+    fn wanted(self) -> Option<Wanted> {
         match self {
-            Self::SignIn => Some(0.95),
+            Self::SignIn => Some(Wanted::RatioAtLeast(0.95)),
             // Wanted of a cached answer, which callers keep; this one asks PostgreSQL.
             Self::SessionEcho => None,
-            Self::SessionSelect => Some(0.80),
-            Self::Verify => Some(0.85),
-            Self::Create => Some(0.70),
+            Self::SessionSelect => Some(Wanted::RatioAtLeast(0.80)),
+            Self::Verify => Some(Wanted::RatioAtLeast(0.85)),
+            Self::VerifySteady => Some(Wanted::ProductBelow(10.0)),
+            Self::Create => Some(Wanted::RatioAtLeast(0.70)),
+            Self::SessionBesideSignIn | Self::VerifyBesideSignIn => Some(Wanted::RatioBelow(3.0)),
         }
     }
 
@@ -56,7 +70,11 @@ impl Row {
             Self::SignIn => sign_in::measure(self, plan).await,
             Self::SessionEcho | Self::SessionSelect => session::measure(self, plan).await,
             Self::Verify => verify::measure(self, plan).await,
+            Self::VerifySteady => verify_steady::measure(self, plan).await,
             Self::Create => create::measure(self, plan).await,
+            Self::SessionBesideSignIn | Self::VerifyBesideSignIn => {
+                beside_sign_in::measure(self, plan).await
+            }
         }
     }
 
@@ -68,6 +86,19 @@ impl Row {
     ) -> Result<report::Row> {
         let rates: Vec<f64> = limit.iter().map(|run| run.rate).collect();
         let mut row = report::Row::new(self.name(), "/s", self.wanted(), &rates, product)?;
+        row.limit_side = report::Side::of(limit);
+        Ok(row)
+    }
+
+    /// The row of what the slowest hundredth of the calls took.
+    fn of_p99(
+        self,
+        limit: &[report::Measured],
+        product: &[report::Measured],
+    ) -> Result<report::Row> {
+        let p99: Vec<f64> = limit.iter().map(|run| run.p99_ms).collect();
+        let (name, wanted) = (self.name(), self.wanted());
+        let mut row = report::Row::of(name, "ms p99", wanted, &p99, product, |run| run.p99_ms)?;
         row.limit_side = report::Side::of(limit);
         Ok(row)
     }

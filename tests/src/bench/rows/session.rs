@@ -43,9 +43,12 @@ pub async fn measure(row: Row, plan: Plan) -> Result<report::Row> {
     let (limit, product) = plan
         .in_turn(
             row.name(),
-            async || load::run(plan.times, callers(&bare_channels, &bare_tokens), &bare).await,
             async || {
-                let callers = callers(&identity.channels, &tokens);
+                let callers = callers(&bare_channels, &bare_tokens, IN_FLIGHT);
+                load::run(plan.times, callers, &bare).await
+            },
+            async || {
+                let callers = callers(&identity.channels, &tokens, IN_FLIGHT);
                 load::run(plan.times, callers, &identity.child).await
             },
         )
@@ -53,9 +56,11 @@ pub async fn measure(row: Row, plan: Plan) -> Result<report::Row> {
     row.of_servers(&limit, &product)
 }
 
-type Bearers = Arc<[MetadataValue<Ascii>]>;
+/// The values of the header `authorization`.
+pub(super) type Bearers = Arc<[MetadataValue<Ascii>]>;
 
-fn bearers(tokens: impl IntoIterator<Item = String>) -> Result<Bearers> {
+/// Of tokens.
+pub(super) fn bearers(tokens: impl IntoIterator<Item = String>) -> Result<Bearers> {
     tokens
         .into_iter()
         .map(|token| {
@@ -66,9 +71,10 @@ fn bearers(tokens: impl IntoIterator<Item = String>) -> Result<Bearers> {
         .collect()
 }
 
-fn callers(channels: &[Channel], tokens: &Bearers) -> Vec<GetSession> {
+/// So many callers, who ask for one session after the other.
+pub(super) fn callers(channels: &[Channel], tokens: &Bearers, callers: usize) -> Vec<GetSession> {
     let next = Arc::new(AtomicUsize::new(0));
-    (0..IN_FLIGHT)
+    (0..callers)
         .zip(channels.iter().cycle())
         .map(|(_, channel)| GetSession {
             client: SignInServiceClient::new(channel.clone()),
@@ -78,7 +84,8 @@ fn callers(channels: &[Channel], tokens: &Bearers) -> Vec<GetSession> {
         .collect()
 }
 
-struct GetSession {
+/// Asks whose session it is.
+pub(super) struct GetSession {
     client: SignInServiceClient<Channel>,
     tokens: Bearers,
     next: Arc<AtomicUsize>,

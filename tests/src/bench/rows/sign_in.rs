@@ -56,6 +56,22 @@ pub async fn measure(row: Row, plan: Plan) -> Result<report::Row> {
     report::Row::new(row.name(), "/s", row.wanted(), &limit, &product)
 }
 
+/// A sign-in that comes, through the gateway, from this address.
+pub(crate) fn request(
+    email: String,
+    password: String,
+    address: Ipv4Addr,
+) -> Result<Request<SignInRequest>> {
+    let mut request = Request::new(SignInRequest {
+        email,
+        password,
+        browser_token: String::new(),
+    });
+    let address = MetadataValue::try_from(address.to_string())?;
+    request.metadata_mut().insert("x-client-ip", address);
+    Ok(request)
+}
+
 struct SignIn {
     client: SignInServiceClient<Channel>,
     users: Arc<[User]>,
@@ -72,16 +88,12 @@ impl Ask for SignIn {
             2 => (format!("nobody-{number}@bench.example"), password.clone()),
             _ => (email.clone(), password.clone()),
         };
-        let browser_token = String::new();
-        let mut request = Request::new(SignInRequest {
-            email,
-            password,
-            browser_token,
-        });
         let address = Ipv4Addr::from_bits(Ipv4Addr::new(11, 0, 0, 0).to_bits() + number);
-        let address = MetadataValue::try_from(address.to_string())?;
-        request.metadata_mut().insert("x-client-ip", address);
-        match self.client.sign_in(request).await {
+        match self
+            .client
+            .sign_in(request(email, password, address)?)
+            .await
+        {
             Ok(_) => {
                 ensure!(right, "a wrong password got in");
                 Ok(())

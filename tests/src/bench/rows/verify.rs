@@ -1,7 +1,7 @@
 //! Verifying a code: otp-api's VerifyChallenge on Redis against one EVALSHA.
 //!
-//! The codes are wrong ones, for challenges with tries left: what a right one costs is the same up
-//! to the last line of the script, and a right one can only come from an SMS.
+//! The codes are wrong ones, for challenges with tries left, since a right one can only come from an
+//! SMS. A right one costs what it proves on top: five commands of the script, and three keyed hashes.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -42,17 +42,26 @@ pub async fn measure(row: Row, plan: Plan) -> Result<report::Row> {
 }
 
 async fn run(plan: Plan, otp: &Otp, server: &Server, rate: f64) -> Result<Measured> {
+    let callers = callers(otp, server, plan.times.calls_at(rate), IN_FLIGHT).await?;
+    load::run(plan.times, callers, &server.child).await
+}
+
+/// So many callers, who can make so many attempts in all; what earlier runs left is thrown away.
+pub(super) async fn callers(
+    otp: &Otp,
+    server: &Server,
+    attempts: usize,
+    callers: usize,
+) -> Result<Vec<Verify>> {
     otp.empty().await?;
-    let attempts = plan.times.calls_at(rate);
     let supply = Arc::new(supply(otp, server, attempts.div_ceil(TRIES as usize)).await?);
-    let callers = (0..IN_FLIGHT)
+    Ok((0..callers)
         .zip(server.channels.iter().cycle())
         .map(|(_, channel)| Verify {
             client: ChallengeServiceClient::new(channel.clone()),
             supply: Arc::clone(&supply),
         })
-        .collect();
-    load::run(plan.times, callers, &server.child).await
+        .collect())
 }
 
 /// Challenges to verify, each as often as it bears.
@@ -84,7 +93,8 @@ async fn supply(otp: &Otp, server: &Server, challenges: usize) -> Result<Supply>
     })
 }
 
-struct Verify {
+/// Verifies wrong codes.
+pub(super) struct Verify {
     client: ChallengeServiceClient<Channel>,
     supply: Arc<Supply>,
 }

@@ -18,4 +18,16 @@ redis.call('HSET', key,
 keep(key, input.expires_at + input.keep_challenge)
 accept(input.id, input.message.deadline_at)
 remember(input.id)
-return answer({ outcome = 'created', view = view(input.id, read(key)), guard = decision })
+-- As view() says it, of what was just written.
+local shown = {
+  id = input.id,
+  message_id = input.message.id,
+  reference = input.reference,
+  expires_at = input.expires_at,
+  resend_at = input.resend_at,
+  sends_left = input.sends_left,
+  tries_left = input.tries,
+  message_state = public_state({ stage = 'accepting' }),
+  phase = phase(input),
+}
+return answer({ outcome = 'created', view = shown, guard = decision })

@@ -82,7 +82,7 @@ impl ChallengeStore for MemoryStore {
         if challenge.cancelled || challenge.tries_left == 0 {
             return Ok(Verdict::Ended);
         }
-        let verdict = if !attempt.right {
+        let verdict = if attempt.proof.is_none() {
             challenge.tries_left -= 1;
             Verdict::Wrong {
                 tries_left: challenge.tries_left,
@@ -107,7 +107,9 @@ impl ChallengeStore for MemoryStore {
             for (place, message_id) in watched {
                 inner.guard.take_off(&place, &message_id);
             }
-            inner.guard.prove(&attempt.proof, attempt.now);
+            if let Some(proof) = &attempt.proof {
+                inner.guard.prove(proof, attempt.now);
+            }
         }
         Ok(verdict)
     }

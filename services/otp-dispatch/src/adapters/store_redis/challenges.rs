@@ -16,7 +16,7 @@ use crate::domain::message::QueueMessage;
 use crate::domain::retention::{self, ms};
 use crate::ports::{ChallengeStore, StoreError};
 
-/// What a script's cap looks like; see `prelude.lua`.
+/// What a script's cap looks like; see `sends.lua`.
 #[derive(Serialize)]
 struct CapInput {
     scope: Scope,
@@ -128,17 +128,16 @@ impl ChallengeStore for RedisStore {
             now: i64,
             id: &'a str,
             binding: &'a [String],
-            right: bool,
             request_id: &'a str,
-            proof: ProofInput,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            proof: Option<ProofInput>,
         }
         let input = Input {
             now: attempt.now,
             id: &attempt.id,
             binding: &attempt.binding.hashes,
-            right: attempt.right,
             request_id: &attempt.request_id,
-            proof: ProofInput::from(&attempt.proof),
+            proof: attempt.proof.as_ref().map(ProofInput::from),
         };
         self.run(&self.scripts.verify, &input).await
     }

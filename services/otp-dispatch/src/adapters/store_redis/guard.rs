@@ -22,7 +22,7 @@ fn number(hash: &str) -> String {
     format!("sp:n:{hash}")
 }
 
-/// A send that the guard looks at; see `prelude.lua`.
+/// A send that the guard looks at; see `sends.lua`.
 #[derive(Serialize)]
 pub(super) struct WatchInput {
     number: Vec<String>,
