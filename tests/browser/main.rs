@@ -11,6 +11,7 @@ mod authenticator;
 mod enrol_anew;
 mod enrolment;
 mod keyboard;
+mod passkeys;
 mod passwords;
 mod portal;
 mod sign_in;
@@ -176,6 +177,9 @@ async fn journey(run: Run) -> Result<()> {
     authenticator::sets_up_and_signs_in(&scene)
         .await
         .context("authenticator app")?;
+    passkeys::adds_and_signs_in(&scene)
+        .await
+        .context("passkey")?;
     scene.system.stop().await.context("stop")
 }
 

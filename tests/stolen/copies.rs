@@ -132,7 +132,7 @@ pub async fn tables(url: &str, schema: &str) -> Result<Copied> {
         }
         _ => format!(
             "SELECT '{schema}.' || m.name || '.' || p.name AS place, '\"' || m.name || '\"' AS source, \
-             'CAST(\"' || p.name || '\" AS BLOB)' AS value \
+             'CAST(\"' || p.name || '\" AS BLOB)' AS expression \
              FROM sqlite_master m JOIN pragma_table_info(m.name) p WHERE m.type = 'table'"
         ),
     };

@@ -19,7 +19,7 @@ struct Asset {
 const CSS: &str = "text/css; charset=utf-8";
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 
-static ASSETS: [Asset; 5] = [
+static ASSETS: [Asset; 6] = [
     Asset {
         name: "portal.css",
         kind: CSS,
@@ -39,6 +39,11 @@ static ASSETS: [Asset; 5] = [
         name: "number.js",
         kind: SCRIPT,
         text: include_str!("../assets/number.js"),
+    },
+    Asset {
+        name: "passkey.js",
+        kind: SCRIPT,
+        text: include_str!("../assets/passkey.js"),
     },
     Asset {
         name: "icon.svg",

@@ -91,13 +91,17 @@ fn carried(cookie: &Secret, go: &str) {
         assert_eq!(read.write(&visitor), go);
     }
     let own = Go {
-        intent: Intent::Disable,
+        intent: Intent::RemovePasskey,
         nonce: "0".repeat(32),
+        of: "a0".to_owned(),
     };
     let signed = own.write(&visitor);
     assert_eq!(Go::read(&visitor, &signed).as_ref(), Some(&own));
     let other = self::visitor(Secret::new("sps_other"));
     assert_eq!(Go::read(&other, &signed), None);
+    // What was signed for one passkey is for no other.
+    let bent = signed.replacen(".a0.", ".a1.", 1);
+    assert_eq!(Go::read(&visitor, &bent), None);
     assert_eq!(Go::read(&other, go), None);
 }
 

@@ -1,5 +1,6 @@
 //! What can be set.
 
+mod passkeys;
 mod second_step;
 
 use std::path::Path;
@@ -11,6 +12,7 @@ use sallyport_chassis::config::{KeysConfig, ListenConfig, PeerConfig, Profile, T
 use sallyport_sql::DatabaseConfig;
 use serde::{Deserialize, Serialize};
 
+pub use passkeys::PasskeySettings;
 pub use second_step::SecondStepSettings;
 
 /// Commented defaults of the `[identity]` section.
@@ -70,6 +72,8 @@ pub struct Settings {
     pub guesses: GuessSettings,
     /// Limits on wrong codes, and what is remembered for how long.
     pub second_step: SecondStepSettings,
+    /// What passkeys are bound to.
+    pub passkeys: PasskeySettings,
     /// One-time links.
     pub links: LinkSettings,
     /// How mail leaves.
@@ -208,6 +212,17 @@ pub enum SmtpEncryption {
     None,
 }
 
+impl Settings {
+    /// What passkeys are bound to; `None` where the portal has an address and no name.
+    pub fn relying_party_id(&self) -> Option<String> {
+        let host = self.portal_url.domain()?;
+        Some(match self.passkeys.rp_id.as_str() {
+            "" => host,
+            rp_id => rp_id.to_owned(),
+        })
+    }
+}
+
 impl Config {
     /// Reads the defaults, then the file, then the environment.
     pub fn load(file: Option<&Path>) -> Result<Self> {
@@ -261,6 +276,8 @@ impl Config {
             "identity.guesses.closed_at_failures must be 1 to 100, delay_from_failure 1 to that, address_failures at least 1"
         );
         self.identity.second_step.check()?;
+        let host = self.identity.portal_url.domain();
+        self.identity.passkeys.check(host.as_deref())?;
         self.identity
             .mail
             .from
@@ -290,6 +307,10 @@ impl Config {
         ensure!(
             self.identity.portal_url.is_https(),
             "identity.portal_url must start with https:// with profile = \"production\""
+        );
+        ensure!(
+            self.identity.relying_party_id().is_some(),
+            "identity.portal_url must have a name with profile = \"production\": no passkey is bound to an address"
         );
         Ok(())
     }
@@ -337,6 +358,12 @@ pub mod url_text {
         /// The address itself.
         pub fn as_str(&self) -> &str {
             &self.0
+        }
+
+        /// Its host, if that is a name and no address.
+        pub fn domain(&self) -> Option<String> {
+            let url = url::Url::parse(&self.0).ok()?;
+            url.domain().map(str::to_owned)
         }
 
         /// Whether it is protected.

@@ -1,14 +1,21 @@
-//! Fuzz targets of what people type at the second step and of what account-admin tells;
+//! Fuzz targets of what people type and their devices answer at the second step, and of what
+//! account-admin tells;
 //! `crates/fuzz` says what runs them.
+
+use std::sync::LazyLock;
 
 use prost::Message;
 use sallyport_email::EmailAddress;
 use sallyport_proto::identity::v1::PutUserRequest;
+use uuid::Uuid;
 
+use crate::app::relying_party::{Assertion, Attestation, RelyingParty};
+use crate::config::Config;
 use crate::domain::code_input::CodeInput;
 use crate::domain::recovery::RecoveryCode;
 use crate::domain::token;
 use crate::grpc::projection::decode;
+use crate::store::users;
 
 /// A typed code. What is taken is six ASCII digits, in the order in which they were typed, and is
 /// never shown.
@@ -54,6 +61,50 @@ pub fn recovery_code(data: &[u8]) {
     }
 }
 
+/// What a browser gives for the answer of a device, to a question that was put to nobody: it is read, or
+/// refused, and never taken.
+///
+/// # Panics
+/// Where that does not hold.
+pub fn passkey_answer(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else {
+        return;
+    };
+    let (relying_party, user, registration, assertion) = &*QUESTIONS;
+    if let Some(answer) = Attestation::parse(text) {
+        assert!(relying_party.register(registration, &answer).is_err());
+    }
+    if let Some(answer) = Assertion::parse(text) {
+        assert!(!answer.credential_id().contains('='));
+        let checked = relying_party.check(assertion, user.id, &answer);
+        assert!(checked.is_err());
+    }
+}
+
+/// The portal of the defaults, a user, and what is remembered of the questions.
+static QUESTIONS: LazyLock<(RelyingParty, users::Model, String, String)> = LazyLock::new(|| {
+    let settings = Config::load(None).expect("the defaults").identity;
+    let relying_party = RelyingParty::new(&settings).expect("the defaults fit");
+    let relying_party = relying_party.expect("the portal has a name");
+    let user = users::Model {
+        id: Uuid::from_u128(1),
+        organisation_id: Uuid::from_u128(2),
+        version: 1,
+        email: "ada@example.com".to_owned(),
+        status: users::Status::Active,
+        permissions: String::new(),
+        two_factor_required: false,
+        locale: "en".to_owned(),
+        licensed: true,
+        context_words: String::new(),
+    };
+    let registration = relying_party
+        .begin_registration(&user, &[])
+        .expect("options");
+    let assertion = relying_party.begin_assertion(&[]).expect("options");
+    (relying_party, user, registration.state, assertion.state)
+});
+
 /// A user as account-admin tells of him. What is taken can be stored by either database, and nothing
 /// in it makes two words of one.
 ///
@@ -92,6 +143,11 @@ mod tests {
     #[test]
     fn no_typed_recovery_code_breaks_a_promise() {
         sallyport_fuzz::check("recovery_code", super::recovery_code);
+    }
+
+    #[test]
+    fn no_answer_of_a_device_breaks_a_promise() {
+        sallyport_fuzz::check("passkey_answer", super::passkey_answer);
     }
 
     #[test]

@@ -37,6 +37,7 @@ use crate::adapters::mail_inbox::MailInbox;
 use crate::adapters::mail_smtp::SmtpRoute;
 use crate::app::code::watch::Watches;
 use crate::app::hashing::HashPool;
+use crate::app::relying_party::RelyingParty;
 use crate::app::{App, OutboxWake, events, housekeeping, mail, notices};
 use crate::config::{Config, MailRouteKind};
 use crate::grpc::session_answers::SessionAnswers;
@@ -82,6 +83,7 @@ pub async fn run(config: Config, wiring: Wiring, stop: CancellationToken) -> Res
         lookup: ring("lookup.keys")?,
         pepper: ring("pepper.keys")?,
         totp: ring("totp.keys")?,
+        relying_party: RelyingParty::new(&config.identity)?.map(Arc::new),
         hashing: Arc::new(HashPool::start(&config.identity.password)?),
         otp: wiring.otp,
         outbox_wake: OutboxWake::default(),

@@ -25,6 +25,7 @@ mod guided {
         ("guard_override", otp_dispatch::fuzz::guard_override),
         ("number", sallyport_phone::fuzz::number),
         ("page_token", account_admin::fuzz::page_token),
+        ("passkey_answer", identity::fuzz::passkey_answer),
         ("profile", account_admin::fuzz::profile),
         ("projection", identity::fuzz::projection),
         ("queue_body", otp_dispatch::fuzz::queue_body),

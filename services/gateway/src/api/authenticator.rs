@@ -22,6 +22,8 @@ pub(crate) struct Factors {
     number_ending: String,
     /// Whether an authenticator app is set up.
     authenticator: bool,
+    /// Whether there is a passkey.
+    passkey: bool,
     /// No factor works: a recovery code gets in, or sendEnrolmentLink.
     disabled: bool,
 }
@@ -35,6 +37,7 @@ pub(crate) async fn factors(State(app): State<Arc<App>>, visitor: Visitor) -> An
     Ok(Json(Factors {
         number_ending: answer.number_ending,
         authenticator: answer.authenticator,
+        passkey: answer.passkey,
         disabled: answer.disabled,
     }))
 }
@@ -52,9 +55,9 @@ pub(crate) struct UseAuthenticatorCode {
 #[derive(Serialize, ToSchema)]
 pub(crate) struct Passed {
     /// Replaces the token that was sent.
-    session_token: String,
+    pub(super) session_token: String,
     /// `spb_…`, where the browser is to be remembered.
-    browser_token: String,
+    pub(super) browser_token: String,
 }
 
 /// Gives a code of the authenticator app instead of the SMS code
@@ -116,9 +119,9 @@ pub(crate) struct ConfirmAuthenticator {
 #[derive(Serialize, ToSchema)]
 pub(crate) struct Confirmed {
     /// Replaces the token that was sent.
-    session_token: String,
+    pub(super) session_token: String,
     /// Ten codes, told only now; where this switched 2FA on.
-    recovery_codes: Vec<String>,
+    pub(super) recovery_codes: Vec<String>,
 }
 
 /// Binds the app that gives a right code, in place of one that was bound before
@@ -142,7 +145,7 @@ pub(crate) async fn confirm(
     }))
 }
 
-/// Takes the authenticator app away, where codes by SMS remain
+/// Takes the authenticator app away, where another factor remains
 #[utoipa::path(post, path = "/two-factor/authenticator/remove",
     operation_id = "removeAuthenticator", tag = "two-factor", security(("session" = [])),
     responses((status = 200, body = NewSession), Errors))]

@@ -8,6 +8,7 @@ mod code;
 mod error;
 mod events;
 mod openapi;
+mod passkeys;
 mod password;
 mod profile;
 mod sign_in;

@@ -8,7 +8,9 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::error::{ErrorBody, ErrorDetail, FieldError};
-use super::{authenticator, browsers, code, events, password, profile, sign_in, two_factor, users};
+use super::{
+    authenticator, browsers, code, events, passkeys, password, profile, sign_in, two_factor, users,
+};
 use crate::App;
 
 #[derive(OpenApi)]
@@ -78,6 +80,12 @@ pub(crate) fn operations() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(authenticator::begin))
         .routes(routes!(authenticator::confirm))
         .routes(routes!(authenticator::remove))
+        .routes(routes!(passkeys::begin_use))
+        .routes(routes!(passkeys::give))
+        .routes(routes!(passkeys::begin))
+        .routes(routes!(passkeys::confirm))
+        .routes(routes!(passkeys::rename))
+        .routes(routes!(passkeys::remove))
         .routes(routes!(browsers::list))
         .routes(routes!(browsers::revoke))
         .routes(routes!(users::list, users::add))
@@ -107,6 +115,7 @@ mod tests {
             include_str!("browsers.rs"),
             include_str!("sign_in.rs"),
             include_str!("code.rs"),
+            include_str!("passkeys.rs"),
             include_str!("password.rs"),
             include_str!("profile.rs"),
             include_str!("two_factor.rs"),

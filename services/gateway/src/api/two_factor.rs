@@ -11,6 +11,7 @@ use utoipa::ToSchema;
 
 use super::code::{Challenge, challenge_of};
 use super::error::Errors;
+use super::passkeys::Passkey;
 use super::{Answer, Body, IdempotencyKey, instant};
 use crate::App;
 use crate::visitor::Visitor;
@@ -37,6 +38,8 @@ pub(crate) struct TwoFactor {
     locked_until: Option<Timestamp>,
     /// When the authenticator app was set up; null where there is none.
     authenticator_since: Option<Timestamp>,
+    /// Oldest first.
+    passkeys: Vec<Passkey>,
 }
 
 /// Where the user's second factor stands
@@ -59,6 +62,7 @@ pub(crate) async fn get(State(app): State<Arc<App>>, visitor: Visitor) -> Answer
         },
         locked_until: instant(&answer.locked_until),
         authenticator_since: instant(&answer.authenticator_since),
+        passkeys: answer.passkeys.into_iter().map(Passkey::from).collect(),
         confirmed_number: answer.confirmed_number,
         recovery_codes_left: answer.recovery_codes_left,
         required_by_policy: answer.required_by_policy,

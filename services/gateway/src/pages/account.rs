@@ -120,6 +120,8 @@ struct Factor {
     disabled: bool,
     /// Since when an authenticator app is set up.
     authenticator: Option<Moment>,
+    /// How many passkeys there are.
+    passkeys: usize,
     required: bool,
     codes_left: u32,
     few_codes: bool,
@@ -292,6 +294,7 @@ impl Factor {
             active,
             disabled: factor.state() == TwoFactorState::Disabled,
             authenticator: reader.reading.wire(&factor.authenticator_since),
+            passkeys: factor.passkeys.len(),
             required: factor.required_by_policy,
             codes_left: factor.recovery_codes_left,
             few_codes: factor.recovery_codes_left <= 2,

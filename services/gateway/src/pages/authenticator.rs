@@ -7,14 +7,13 @@ use axum::extract::{Query, State};
 use axum::response::Response;
 use sallyport_proto::identity::v1::{Session, UseAuthenticatorCodeRequest};
 
-use super::code::{self, factors, lost_path, onward};
+use super::code::{self, factors, lost_path};
 use super::frame::{self, Errors, Field, Frame};
-use super::two_factor::{self, Go};
 use super::{Told, awaiting, redirect, words_of};
 use crate::App;
 use crate::guard::Form;
 use crate::problem::Problem;
-use crate::session::{Cookies, PENDING, with_query};
+use crate::session::with_query;
 use crate::visitor::Visitor;
 
 #[derive(Template)]
@@ -27,6 +26,8 @@ struct AuthenticatorPage {
     go: String,
     /// Empty where no code can be sent.
     sms_path: String,
+    /// Empty where there is no passkey.
+    passkey_path: String,
     recovery_path: String,
     /// Empty where there is no phone to report.
     lost_path: String,
@@ -83,6 +84,11 @@ async fn show(
         } else {
             String::new()
         },
+        passkey_path: if factors.passkey {
+            with_query("/passkey", &pairs)
+        } else {
+            String::new()
+        },
         recovery_path: with_query("/recovery", &pairs),
         lost_path: lost_path(told, sign_in && has_number),
         f,
@@ -131,16 +137,6 @@ pub(crate) async fn submit(
             return Ok(frame::refused(response, refusal));
         }
     };
-    let mut cookies = Cookies::default();
-    cookies.session(&answer.session_token);
-    cookies.remove(PENDING);
-    code::remember(&app, &mut cookies, &answer.browser_token);
-    let after = visitor.with_session(&answer.session_token);
-    let response = match Go::read(&visitor, &told.go) {
-        Some(go) => two_factor::proceed(&app, &after, go, &mut cookies)
-            .await
-            .unwrap_or_else(|problem| super::errors::page(&app, &after, &problem)),
-        None => onward(&told),
-    };
-    Ok(frame::with_cookies(response, &cookies))
+    let tokens = (answer.session_token.as_str(), answer.browser_token.as_str());
+    Ok(code::passed(&app, &visitor, &told, tokens).await)
 }

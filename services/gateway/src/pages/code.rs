@@ -42,6 +42,8 @@ struct CodePage {
     recovery_path: String,
     /// Empty where no app is set up, or none helps.
     authenticator_path: String,
+    /// Empty where there is no passkey, or none helps.
+    passkey_path: String,
     /// Empty where there is nothing to report.
     lost_path: String,
     again_path: String,
@@ -89,6 +91,18 @@ pub(crate) async fn factors(app: &App, visitor: &Visitor) -> Result<ListFactorsR
     Ok(app.clients.code().list_factors(ask).await?.into_inner())
 }
 
+/// The page of the factor that no message has to be sent for, the one that no other page can relay first;
+/// `None` where there is none.
+pub(super) fn without_message(factors: &ListFactorsResponse) -> Option<&'static str> {
+    if factors.passkey {
+        Some("/passkey")
+    } else if factors.authenticator {
+        Some("/authenticator")
+    } else {
+        None
+    }
+}
+
 /// The page.
 pub(crate) async fn page(
     State(app): State<Arc<App>>,
@@ -131,6 +145,10 @@ async fn show(
     let factors = factors(app, visitor).await?;
     let has_number = !factors.number_ending.is_empty();
     let wants_sms = has_number && (told.by == "sms" || !told.why.is_empty());
+    // What there is to tell is told here, and not before another question for the passkey.
+    if challenge.is_none() && factors.passkey && told.by != "sms" && told.why.is_empty() {
+        return Ok(redirect(&told.onto("/passkey")));
+    }
     if challenge.is_none() && factors.authenticator && !wants_sms {
         return Ok(redirect(&told.onto("/authenticator")));
     }
@@ -185,6 +203,11 @@ async fn show(
         } else {
             String::new()
         },
+        passkey_path: if factors.passkey && !binds {
+            with_query("/passkey", &pairs)
+        } else {
+            String::new()
+        },
         lost_path: lost_path(told, sign_in && has_number),
         again_path: with_query("/code", &pairs),
         live,
@@ -212,6 +235,29 @@ pub(super) fn remember(app: &App, cookies: &mut Cookies, browser_token: &str) {
         let seconds = u64::from(app.settings.remember_browser_days) * 86_400;
         cookies.keep(BROWSER, browser_token, seconds);
     }
+}
+
+/// The second step is through, by something else than a code that was sent: keeps the session's token
+/// and that of a remembered browser, and goes on.
+pub(super) async fn passed(
+    app: &App,
+    visitor: &Visitor,
+    told: &Told,
+    (session_token, browser_token): (&str, &str),
+) -> Response {
+    let mut cookies = Cookies::default();
+    cookies.session(session_token);
+    cookies.remove(PENDING);
+    remember(app, &mut cookies, browser_token);
+    let after = visitor.with_session(session_token);
+    let response = match Go::read(visitor, &told.go) {
+        // The new token must reach the browser even where the action failed.
+        Some(go) => two_factor::proceed(app, &after, go, &mut cookies)
+            .await
+            .unwrap_or_else(|problem| super::errors::page(app, &after, &problem)),
+        None => onward(told),
+    };
+    frame::with_cookies(response, &cookies)
 }
 
 /// Notice and alert of the page where the factor is disabled: that the phone was reported lost, that a

@@ -53,7 +53,7 @@ impl BrowserRow {
 }
 
 /// "Firefox, Windows" out of a `User-Agent`, as far as it can be told.
-fn browser(agent: &str, w: Words) -> String {
+pub(super) fn browser(agent: &str, w: Words) -> String {
     let first = |table: &[(&'static str, &'static str)]| {
         table
             .iter()

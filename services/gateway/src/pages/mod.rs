@@ -21,6 +21,8 @@ mod licences;
 mod link;
 mod lost;
 mod number;
+mod passkey;
+mod passkeys;
 mod password;
 mod recovery;
 mod save;
@@ -75,6 +77,7 @@ pub(crate) fn router(app: &Arc<App>) -> Router {
             "/authenticator",
             get(authenticator::page).post(authenticator::submit),
         )
+        .route("/passkey", get(passkey::page).post(passkey::submit))
         .route("/recovery", get(recovery::page).post(recovery::submit))
         .route("/confirm", get(confirm::page).post(confirm::submit))
         .route("/account", get(account::page).post(save::submit))
@@ -90,6 +93,13 @@ pub(crate) fn router(app: &Arc<App>) -> Router {
             "/account/authenticator/remove",
             post(authenticator_setup::remove),
         )
+        .route(
+            "/account/passkeys",
+            get(passkeys::page).post(passkeys::begin),
+        )
+        .route("/account/passkeys/confirm", post(passkeys::confirm))
+        .route("/account/passkeys/rename", post(passkeys::rename))
+        .route("/account/passkeys/remove", post(passkeys::remove))
         .route(
             "/account/password",
             get(password::page).post(password::submit),

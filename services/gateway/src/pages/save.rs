@@ -78,6 +78,7 @@ pub(crate) async fn submit(
             let go = Go {
                 intent,
                 nonce: posted.nonce().to_owned(),
+                of: String::new(),
             };
             proceed(&app, &visitor, go, &mut cookies).await?
         }

@@ -123,11 +123,11 @@ pub(crate) async fn submit(
         return Ok(frame::with_cookies(redirect(next), &cookies));
     }
     let visitor = visitor.with_session(&answer.session_token);
-    // No message is paid for where an app gives the code; its page offers one.
+    // No message is paid for where there is a passkey or an app; their pages offer one.
     if let Ok(factors) = super::code::factors(&app, &visitor).await
-        && factors.authenticator
+        && let Some(page) = super::code::without_message(&factors)
     {
-        let to = with_query("/authenticator", &[("next", told.next())]);
+        let to = with_query(page, &[("next", told.next())]);
         return Ok(frame::with_cookies(redirect(&to), &cookies));
     }
     let key = idempotency_key(posted.nonce(), &["sign-in"]);

@@ -11,14 +11,14 @@ use http::StatusCode;
 use sallyport_chassis::Refusal;
 use sallyport_proto::admin::v1::GetProfileRequest;
 use sallyport_proto::identity::v1::{
-    BeginAuthenticatorRequest, ChangeNumberRequest, DisableTwoFactorRequest,
+    BeginAuthenticatorRequest, BeginPasskeyRequest, ChangeNumberRequest, DisableTwoFactorRequest,
     EnableTwoFactorRequest, RemakeRecoveryCodesRequest, RemoveAuthenticatorRequest,
-    SendStepUpCodeRequest,
+    RemovePasskeyRequest, SendStepUpCodeRequest,
 };
 use tonic::Code;
 
 use super::frame::{self, Errors, Frame};
-use super::{authenticator_setup, redirect, words_of};
+use super::{authenticator_setup, passkeys, redirect, words_of};
 use crate::App;
 use crate::csrf::{self, idempotency_key};
 use crate::guard::Form;
@@ -42,15 +42,21 @@ pub(crate) enum Intent {
     SetUpAuthenticator,
     /// Take the authenticator app away.
     RemoveAuthenticator,
+    /// Add a passkey.
+    AddPasskey,
+    /// Take a passkey away.
+    RemovePasskey,
 }
 
-const INTENTS: [(Intent, &str); 6] = [
+const INTENTS: [(Intent, &str); 8] = [
     (Intent::Enable, "enable"),
     (Intent::Disable, "disable"),
     (Intent::ChangeNumber, "number"),
     (Intent::RemakeCodes, "codes"),
     (Intent::SetUpAuthenticator, "authenticator"),
     (Intent::RemoveAuthenticator, "no-authenticator"),
+    (Intent::AddPasskey, "passkey"),
+    (Intent::RemovePasskey, "no-passkey"),
 ];
 
 impl Intent {
@@ -69,35 +75,47 @@ pub(crate) struct Go {
     pub intent: Intent,
     /// The nonce, which all its messages take their idempotency keys from.
     pub nonce: String,
+    /// To which one, where there are several: its id, else empty.
+    pub of: String,
+}
+
+/// Whether the text can be an id, or none.
+fn is_id(text: &str) -> bool {
+    text.len() <= 36 && text.bytes().all(|b| b.is_ascii_hexdigit() || b == b'-')
 }
 
 impl Go {
     /// Reads one that was written under the visitor's session; a link from elsewhere is not.
     pub(crate) fn read(visitor: &Visitor, text: &str) -> Option<Self> {
         let (name, rest) = text.split_once('.')?;
-        let (nonce, mac) = rest.split_once('.')?;
+        let (nonce, rest) = rest.split_once('.')?;
+        let (of, mac) = rest.split_once('.')?;
         let (intent, _) = INTENTS.iter().find(|(_, known)| *known == name)?;
         let go = Self {
             intent: *intent,
             nonce: nonce.to_owned(),
+            of: of.to_owned(),
         };
         let cookie = visitor.caller.bearer.as_ref()?;
-        (csrf::is_nonce(nonce) && csrf::equal(&go.mac(cookie), mac)).then_some(go)
+        let whole = csrf::is_nonce(nonce) && is_id(of);
+        (whole && csrf::equal(&go.mac(cookie), mac)).then_some(go)
     }
 
     /// Writes it for the next page, under the visitor's present session.
     pub(crate) fn write(&self, visitor: &Visitor) -> String {
         match &visitor.caller.bearer {
-            Some(cookie) => format!("{}.{}.{}", self.intent.name(), self.nonce, self.mac(cookie)),
+            Some(cookie) => {
+                let (name, mac) = (self.intent.name(), self.mac(cookie));
+                format!("{name}.{}.{}.{mac}", self.nonce, self.of)
+            }
             None => String::new(),
         }
     }
 
     fn mac(&self, cookie: &sallyport_chassis::Secret) -> String {
-        csrf::mac(
-            cookie,
-            &[b"go", self.intent.name().as_bytes(), self.nonce.as_bytes()],
-        )
+        let parts = [self.intent.name(), &self.nonce, &self.of];
+        let [name, nonce, of] = parts.map(str::as_bytes);
+        csrf::mac(cookie, &[b"go", name, nonce, of])
     }
 
     /// What is to be done, in words.
@@ -109,6 +127,8 @@ impl Go {
             Intent::RemakeCodes => w.go_codes(),
             Intent::SetUpAuthenticator => w.go_authenticator(),
             Intent::RemoveAuthenticator => w.go_remove_authenticator(),
+            Intent::AddPasskey => w.go_passkey(),
+            Intent::RemovePasskey => w.go_remove_passkey(),
         }
     }
 }
@@ -197,6 +217,19 @@ async fn act(
             cookies.session(&answer.into_inner().session_token);
             Ok(redirect("/account?done=authenticator_removed"))
         }
+        Intent::AddPasskey => {
+            let request = visitor.ask(BeginPasskeyRequest {});
+            let begun = client.begin_passkey(request).await?.into_inner();
+            passkeys::show_setup(app, visitor, begun).await
+        }
+        Intent::RemovePasskey => {
+            let request = visitor.ask(RemovePasskeyRequest {
+                passkey_id: go.of.clone(),
+            });
+            let answer = client.remove_passkey(request).await?;
+            cookies.session(&answer.into_inner().session_token);
+            Ok(redirect("/account/passkeys?done=removed"))
+        }
     }
 }
 
@@ -230,9 +263,10 @@ async fn refused(
             Ok(redirect(&with_query("/confirm", &[("go", &written)])))
         }
         "step_up_required" => {
-            // No message is paid for where an app gives the code.
-            if super::code::factors(app, visitor).await?.authenticator {
-                return Ok(redirect(&with_query("/authenticator", &[("go", &written)])));
+            // No message is paid for where there is a passkey or an app.
+            let factors = super::code::factors(app, visitor).await?;
+            if let Some(page) = super::code::without_message(&factors) {
+                return Ok(redirect(&with_query(page, &[("go", &written)])));
             }
             let key = idempotency_key(&go.nonce, &["step-up"]);
             let request = visitor.ask(SendStepUpCodeRequest {
@@ -256,7 +290,9 @@ async fn refused(
                 Intent::Disable
                 | Intent::RemakeCodes
                 | Intent::SetUpAuthenticator
-                | Intent::RemoveAuthenticator => "",
+                | Intent::RemoveAuthenticator
+                | Intent::AddPasskey
+                | Intent::RemovePasskey => "",
             };
             let minimum = refusal.get("minimum").unwrap_or_default();
             let pairs = [
@@ -289,9 +325,13 @@ pub(super) async fn start(
     if visitor.caller.bearer.is_none() {
         return Err(Problem::refused(Code::Unauthenticated, "session.required"));
     }
+    let of = Some(posted.text("passkey_id"))
+        .filter(|id| intent == Intent::RemovePasskey && is_id(id))
+        .unwrap_or_default();
     let go = Go {
         intent,
         nonce: posted.nonce().to_owned(),
+        of,
     };
     let mut cookies = Cookies::default();
     let response = proceed(app, visitor, go, &mut cookies).await?;

@@ -332,7 +332,9 @@ async fn a_program_sets_an_app_up_and_signs_in_with_it() {
     let (_, body) = program.get("/code/factors").await;
     assert_eq!(
         body,
-        json!({"number_ending": "", "authenticator": true, "disabled": false})
+        json!({
+            "number_ending": "", "authenticator": true, "passkey": false, "disabled": false
+        })
     );
     let given = json!({"code": APP_CODE, "remember_browser": true});
     let (_, body) = program.post("/code/authenticator", given).await;

@@ -11,6 +11,7 @@ mod enrol_anew;
 mod fakes;
 mod forms;
 mod pages;
+mod passkeys;
 mod phone_lost;
 mod reasons;
 mod recovery;

@@ -275,10 +275,13 @@ async fn pages_are_complete_in_both_languages() {
         for path in ["/authenticator", "/account"] {
             pages.push((path, visitor.visit(path).await.words()));
         }
+        gateway.fakes.world().passkeys = vec![("a0".to_owned(), "1".to_owned())];
+        pages.push(("/passkey", visitor.open("/passkey").await.words()));
         let mut browser = gateway.signed_in();
         browser.language = locale.to_owned();
         for path in [
             "/account",
+            "/account/passkeys",
             "/account/password",
             "/activity",
             "/users",

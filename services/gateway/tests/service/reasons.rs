@@ -46,6 +46,8 @@ const WEAK: &[&str] = &[
 const CLOSED: &[&str] = &["second_factor.locked", "second_factor.disabled"];
 const NOT_ACTIVE: &[&str] = &["two_factor.not_active"];
 const NO_NUMBER: &[&str] = &["two_factor.no_number"];
+/// Where the portal has an address and no name.
+const PASSKEYS: &[&str] = &["passkey.unavailable"];
 const SETTLED: &[&str] = &["two_factor.number_changed_lately"];
 const KEY: &[&str] = &["idempotency.required", "idempotency.invalid"];
 /// What otp-api says to a send; identity passes it on.
@@ -109,6 +111,10 @@ const RPCS: &[Rpc] = rpcs! {
     UseAuthenticatorCode true [SESSION, NOT_ACTIVE, CLOSED, &[
         "code.format", "authenticator.wrong", "authenticator.used", "authenticator.not_active"
     ]];
+    BeginPasskeyUse false [SESSION, NOT_ACTIVE, PASSKEYS, &["passkey.not_active", "passkey.limit"]];
+    UsePasskey true [SESSION, NOT_ACTIVE, PASSKEYS, &[
+        "passkey.format", "passkey.wrong", "passkey.counter", "passkey.ended", "passkey.not_active"
+    ]];
     ReportPhoneLost true [SESSION, NOT_ACTIVE, &["session.signed_in"]];
     SendEnrolmentLink true [SESSION, &[
         "session.signed_in", "second_factor.not_disabled", "link.password_by_mail", "link.limit"
@@ -133,6 +139,17 @@ const RPCS: &[Rpc] = rpcs! {
     ]];
     RemoveAuthenticator true [SESSION, BOTH_STEPS, FRESH, NOT_ACTIVE, SETTLED, &[
         "authenticator.not_active", "authenticator.last_factor"
+    ]];
+    BeginPasskey false [SESSION, BOTH_STEPS, FRESH, SETTLED, PASSKEYS, &[
+        "passkey.limit", "passkey.too_many"
+    ]];
+    ConfirmPasskey true [SESSION, BOTH_STEPS, PASSKEYS, &[
+        "passkey.name", "passkey.format", "passkey.wrong", "passkey.ended", "passkey.exists",
+        "passkey.too_many"
+    ]];
+    RenamePasskey true [SESSION, BOTH_STEPS, &["passkey.name", "passkey.not_found"]];
+    RemovePasskey true [SESSION, BOTH_STEPS, FRESH, NOT_ACTIVE, SETTLED, &[
+        "passkey.not_found", "passkey.last_factor"
     ]];
     ListBrowsers false [SESSION, BOTH_STEPS];
     RevokeBrowsers true [SESSION, BOTH_STEPS, &["browser.not_found"]];
@@ -197,9 +214,9 @@ pub fn code(reason: &str) -> Code {
     match reason {
         "session.required" | "session.expired" => Code::Unauthenticated,
         "permission.denied" => Code::PermissionDenied,
-        "session.not_found" | "browser.not_found" | "link.invalid" | "code.none"
-        | "user.not_found" | "plan.not_found" => Code::NotFound,
-        "idempotency.conflict" | "email.exists" => Code::AlreadyExists,
+        "session.not_found" | "browser.not_found" | "passkey.not_found" | "link.invalid"
+        | "code.none" | "user.not_found" | "plan.not_found" => Code::NotFound,
+        "idempotency.conflict" | "email.exists" | "passkey.exists" => Code::AlreadyExists,
         "edit.conflict" => Code::Aborted,
         "second_factor_required"
         | "password_confirmation_required"
@@ -215,11 +232,17 @@ pub fn code(reason: &str) -> Code {
         | "authenticator.not_active"
         | "authenticator.enrolment_ended"
         | "authenticator.last_factor"
+        | "passkey.ended"
+        | "passkey.not_active"
+        | "passkey.unavailable"
+        | "passkey.last_factor"
+        | "passkey.too_many"
         | "licence.none_available"
         | "user.not_active" => Code::FailedPrecondition,
         reason if reason.starts_with("two_factor.") => Code::FailedPrecondition,
         "sign_in.delayed"
         | "sign_in.busy"
+        | "passkey.limit"
         | "second_factor.locked"
         | "link.limit"
         | "recovery_code.limit"

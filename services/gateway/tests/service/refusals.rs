@@ -23,6 +23,7 @@ const SECRETS: &[&str] = &[
     "password_again",
     "code",
     "recovery_code",
+    "credential",
 ];
 
 /// The table of docs/architecture.md.
@@ -57,6 +58,7 @@ fn reset(gateway: &Gateway, row: &Row) {
     world.disabled = false;
     world.may_enrol = false;
     world.authenticator = false;
+    world.passkeys.clear();
     world.two_factor = true;
     world.confirmed_number = "+14165550123".to_owned();
     (row.world)(&mut world);

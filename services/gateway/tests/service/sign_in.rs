@@ -25,6 +25,8 @@ async fn without_a_session_every_page_leads_to_sign_in_and_back() {
         "/domains",
         "/recovery",
         "/authenticator",
+        "/passkey",
+        "/account/passkeys",
         "/lost",
     ] {
         let page = browser.open(path).await;

@@ -10,6 +10,7 @@ pub mod mail;
 pub mod notices;
 pub mod password;
 pub mod projection;
+pub mod relying_party;
 pub mod second_step;
 pub mod session;
 pub mod sessions;
@@ -28,6 +29,7 @@ use tokio::sync::Notify;
 use crate::config::Settings;
 use events::Noted;
 use hashing::HashPool;
+use relying_party::RelyingParty;
 
 /// What every use case stands on. Clones share it.
 #[derive(Clone)]
@@ -44,6 +46,8 @@ pub struct App {
     pub pepper: Arc<Keyring>,
     /// What the seeds of authenticator apps are sealed under.
     pub totp: Arc<Keyring>,
+    /// What passkeys are bound to; `None` where the portal has no name.
+    pub relying_party: Option<Arc<RelyingParty>>,
     /// The threads that hash passwords.
     pub hashing: Arc<HashPool>,
     /// The channel to otp-api.

@@ -74,6 +74,9 @@ fn by_sms(notice: Notice) -> Option<otp_proto::Notice> {
         Notice::PhoneLost => Some(Sms::PhoneLost),
         Notice::AuthenticatorAdded => Some(Sms::AuthenticatorAdded),
         Notice::AuthenticatorRemoved => Some(Sms::AuthenticatorRemoved),
+        Notice::PasskeyAdded => Some(Sms::PasskeyAdded),
+        Notice::PasskeyRemoved => Some(Sms::PasskeyRemoved),
+        Notice::PasskeyCopied => Some(Sms::PasskeyCopied),
     }
 }
 

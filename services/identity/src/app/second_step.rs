@@ -7,7 +7,9 @@ use uuid::Uuid;
 
 use super::App;
 use crate::domain::token;
-use crate::store::{browsers, pending_enrolments, second_steps, used_challenges, users};
+use crate::store::{
+    browsers, passkey_ceremonies, pending_enrolments, second_steps, used_challenges, users,
+};
 
 /// Whether sign-in asks this user for a second factor: one that is active, locked or disabled.
 pub async fn asked_of(txn: &impl ConnectionTrait, user_id: Uuid) -> Result<bool, StoreError> {
@@ -61,5 +63,6 @@ const USED_KEPT_MS: i64 = 86_400_000;
 pub(super) async fn sweep(db: &impl ConnectionTrait, now_ms: i64) -> Result<(), StoreError> {
     pending_enrolments::drop_ended(db, now_ms).await?;
     browsers::drop_ended(db, now_ms).await?;
+    passkey_ceremonies::drop_ended(db, now_ms).await?;
     used_challenges::forget(db, now_ms - USED_KEPT_MS).await
 }

@@ -89,7 +89,7 @@ impl SessionContext {
             .is_some_and(|at| self.is_fresh(at, now))
     }
 
-    /// Whether a code of the authenticator app was given in this session lately.
+    /// Whether a code of the authenticator app, or a passkey, was given in this session lately.
     pub fn authenticator_fresh(&self, now: Timestamp) -> bool {
         self.session
             .authenticator_at
@@ -153,7 +153,7 @@ pub struct Renewal {
     pub password_at: Option<i64>,
     /// When the second factor was given, unix milliseconds.
     pub second_factor_at: Option<i64>,
-    /// When a code of the authenticator app was given, unix milliseconds.
+    /// When a code of the authenticator app, or a passkey, was given, unix milliseconds.
     pub authenticator_at: Option<i64>,
     /// 1 or 2.
     pub assurance: Option<i32>,

@@ -5,6 +5,7 @@ pub mod code_input;
 pub mod guesses;
 pub mod hash;
 pub mod mail_text;
+pub mod passkey_name;
 pub mod password;
 pub mod recovery;
 pub mod second_step;

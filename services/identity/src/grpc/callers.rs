@@ -124,6 +124,30 @@ const ROWS: &[(&str, Access)] = &[
         Access::Bearer,
     ),
     (
+        "/sallyport.identity.v1.CodeService/BeginPasskeyUse",
+        Access::Bearer,
+    ),
+    (
+        "/sallyport.identity.v1.CodeService/UsePasskey",
+        Access::Bearer,
+    ),
+    (
+        "/sallyport.identity.v1.TwoFactorService/BeginPasskey",
+        Access::Bearer,
+    ),
+    (
+        "/sallyport.identity.v1.TwoFactorService/ConfirmPasskey",
+        Access::Bearer,
+    ),
+    (
+        "/sallyport.identity.v1.TwoFactorService/RenamePasskey",
+        Access::Bearer,
+    ),
+    (
+        "/sallyport.identity.v1.TwoFactorService/RemovePasskey",
+        Access::Bearer,
+    ),
+    (
         "/sallyport.identity.v1.TwoFactorService/BeginAuthenticator",
         Access::Bearer,
     ),

@@ -4,7 +4,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use futures::{Stream, StreamExt};
-use sallyport_chassis::{Caller, Secret};
+use sallyport_chassis::{Caller, Secret, clock};
 use sallyport_proto::identity::v1 as proto;
 use sallyport_proto::identity::v1::code_service_server::CodeService;
 use sallyport_proto::otp::v1::MessageState as OtpMessageState;
@@ -14,7 +14,7 @@ use crate::app::App;
 use crate::app::code::watch::Watches;
 use crate::app::code::{
     LiveChallenge, cancel, enrolment_link, get, list_factors, phone_lost, resend, send_sign_in,
-    send_step_up, use_authenticator, use_recovery_code, verify, watch,
+    send_step_up, use_authenticator, use_passkey, use_recovery_code, verify, watch,
 };
 use crate::store::challenges::Purpose;
 
@@ -148,6 +148,7 @@ impl CodeService for Codes {
             number_ending: found.number_ending.unwrap_or_default(),
             authenticator: found.authenticator,
             disabled: found.disabled,
+            passkey: found.passkey,
         }))
     }
 
@@ -165,6 +166,39 @@ impl CodeService for Codes {
         )
         .await?;
         Ok(Response::new(proto::UseAuthenticatorCodeResponse {
+            session_token: passed.session_token.expose().to_owned(),
+            browser_token: exposed_or_empty(passed.browser_token),
+        }))
+    }
+
+    async fn begin_passkey_use(
+        &self,
+        request: Request<proto::BeginPasskeyUseRequest>,
+    ) -> Result<Response<proto::BeginPasskeyUseResponse>, Status> {
+        let caller = Caller::of(&request)?;
+        let begun = use_passkey::begin(&self.app, &caller).await?;
+        Ok(Response::new(proto::BeginPasskeyUseResponse {
+            ceremony_id: begun.ceremony_id.to_string(),
+            options: begun.options,
+            expires_at: Some(clock::to_proto(begun.expires_at)),
+        }))
+    }
+
+    async fn use_passkey(
+        &self,
+        request: Request<proto::UsePasskeyRequest>,
+    ) -> Result<Response<proto::UsePasskeyResponse>, Status> {
+        let caller = Caller::of(&request)?;
+        let message = request.into_inner();
+        let passed = use_passkey::use_passkey(
+            &self.app,
+            &caller,
+            &message.ceremony_id,
+            &message.credential,
+            message.remember_browser,
+        )
+        .await?;
+        Ok(Response::new(proto::UsePasskeyResponse {
             session_token: passed.session_token.expose().to_owned(),
             browser_token: exposed_or_empty(passed.browser_token),
         }))

@@ -35,6 +35,15 @@ impl From<CodeRefusal> for Status {
             R::NoAuthenticator => {
                 Refusal::new(Code::FailedPrecondition, "authenticator.not_active")
             }
+            R::PasskeyFormat => Refusal::field("credential", "passkey.format"),
+            R::PasskeyWrong => Refusal::field("credential", "passkey.wrong"),
+            R::PasskeyCounter => Refusal::field("credential", "passkey.counter"),
+            R::CeremonyEnded => Refusal::new(Code::FailedPrecondition, "passkey.ended"),
+            R::NoPasskey => Refusal::new(Code::FailedPrecondition, "passkey.not_active"),
+            R::PasskeysUnavailable => Refusal::new(Code::FailedPrecondition, "passkey.unavailable"),
+            R::PasskeyLimit(wait) => {
+                Refusal::new(Code::ResourceExhausted, "passkey.limit").retry_after(wait)
+            }
             R::NotDisabled => Refusal::new(Code::FailedPrecondition, "second_factor.not_disabled"),
             R::PasswordByMail => Refusal::new(Code::FailedPrecondition, "link.password_by_mail"),
             R::LinkInvalid => Refusal::new(Code::NotFound, "link.invalid"),
@@ -71,6 +80,11 @@ impl From<TwoFactorRefusal> for Status {
             }
             R::EnrolmentEnded => precondition("authenticator.enrolment_ended"),
             R::LastFactor => precondition("authenticator.last_factor"),
+            R::LastPasskey => precondition("passkey.last_factor"),
+            R::PasskeyNotFound => Refusal::new(Code::NotFound, "passkey.not_found"),
+            R::PasskeyKnown => Refusal::new(Code::AlreadyExists, "passkey.exists"),
+            R::PasskeyName => Refusal::field("name", "passkey.name"),
+            R::TooManyPasskeys { most } => precondition("passkey.too_many").with("most", most),
             R::NumberChangedLately(wait) => {
                 precondition("two_factor.number_changed_lately").retry_after(wait)
             }

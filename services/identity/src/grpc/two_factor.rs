@@ -12,8 +12,10 @@ use crate::app::two_factor::browsers::{self, Remembered};
 use crate::app::two_factor::enable::{self, Enabled};
 use crate::app::two_factor::get::{self, State};
 use crate::app::two_factor::{
-    change_number, disable, remake_recovery_codes, remove_authenticator, set_up_authenticator,
+    TwoFactorRefusal, change_number, disable, remake_recovery_codes, remove_authenticator,
+    remove_passkey, rename_passkey, set_up_authenticator, set_up_passkey,
 };
+use crate::store::passkeys;
 
 /// See the module.
 #[derive(Clone)]
@@ -56,6 +58,7 @@ impl TwoFactorService for TwoFactors {
             authenticator_since: found
                 .authenticator_since
                 .map(|at| clock::to_proto(clock::from_ms(at))),
+            passkeys: found.passkeys.into_iter().map(passkey).collect(),
         }))
     }
 
@@ -168,6 +171,62 @@ impl TwoFactorService for TwoFactors {
         }))
     }
 
+    async fn begin_passkey(
+        &self,
+        request: Request<proto::BeginPasskeyRequest>,
+    ) -> Result<Response<proto::BeginPasskeyResponse>, Status> {
+        let caller = Caller::of(&request)?;
+        let begun = set_up_passkey::begin(&self.app, &caller).await?;
+        Ok(Response::new(proto::BeginPasskeyResponse {
+            ceremony_id: begun.ceremony_id.to_string(),
+            options: begun.options,
+            expires_at: Some(clock::to_proto(begun.expires_at)),
+        }))
+    }
+
+    async fn confirm_passkey(
+        &self,
+        request: Request<proto::ConfirmPasskeyRequest>,
+    ) -> Result<Response<proto::ConfirmPasskeyResponse>, Status> {
+        let caller = Caller::of(&request)?;
+        let message = request.into_inner();
+        let confirmed = set_up_passkey::confirm(
+            &self.app,
+            &caller,
+            &message.ceremony_id,
+            &message.credential,
+            &message.name,
+        )
+        .await?;
+        Ok(Response::new(proto::ConfirmPasskeyResponse {
+            session_token: confirmed.session_token.expose().to_owned(),
+            recovery_codes: exposed(&confirmed.recovery_codes),
+        }))
+    }
+
+    async fn rename_passkey(
+        &self,
+        request: Request<proto::RenamePasskeyRequest>,
+    ) -> Result<Response<proto::RenamePasskeyResponse>, Status> {
+        let caller = Caller::of(&request)?;
+        let message = request.into_inner();
+        let id = passkey_id(&message.passkey_id)?;
+        rename_passkey::rename(&self.app, &caller, id, &message.name).await?;
+        Ok(Response::new(proto::RenamePasskeyResponse {}))
+    }
+
+    async fn remove_passkey(
+        &self,
+        request: Request<proto::RemovePasskeyRequest>,
+    ) -> Result<Response<proto::RemovePasskeyResponse>, Status> {
+        let caller = Caller::of(&request)?;
+        let id = passkey_id(&request.get_ref().passkey_id)?;
+        let token = remove_passkey::remove(&self.app, &caller, id).await?;
+        Ok(Response::new(proto::RemovePasskeyResponse {
+            session_token: token.expose().to_owned(),
+        }))
+    }
+
     async fn list_browsers(
         &self,
         request: Request<proto::ListBrowsersRequest>,
@@ -197,6 +256,22 @@ impl TwoFactorService for TwoFactors {
         Ok(Response::new(proto::RevokeBrowsersResponse {
             forgotten: u32::try_from(forgotten).unwrap_or(u32::MAX),
         }))
+    }
+}
+
+/// An id of another form names no passkey of the user, like an unknown one.
+fn passkey_id(text: &str) -> Result<Uuid, Status> {
+    Uuid::try_parse(text).map_err(|_| TwoFactorRefusal::PasskeyNotFound.into())
+}
+
+fn passkey(row: passkeys::Model) -> proto::Passkey {
+    let at = |ms| clock::to_proto(clock::from_ms(ms));
+    proto::Passkey {
+        passkey_id: row.id.to_string(),
+        name: row.name,
+        created_at: Some(at(row.created_at)),
+        last_used_at: row.last_used_at.map(at),
+        backed_up: row.backed_up,
     }
 }
 

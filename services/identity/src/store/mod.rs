@@ -7,6 +7,8 @@ pub mod factors;
 pub mod guesses;
 pub mod links;
 pub mod migrations;
+pub mod passkey_ceremonies;
+pub mod passkeys;
 pub mod passwords;
 pub mod pending_enrolments;
 pub mod recovery_codes;

@@ -7,6 +7,7 @@ use sea_orm::entity::prelude::*;
 use sea_orm::sea_query::{CaseStatement, Cond, ExprTrait, OnConflict};
 use sea_orm::{IntoActiveModel, QuerySelect};
 
+use super::passkeys;
 use crate::domain::second_step::{DISABLED_AT, LONGEST_LOCK, LockRules};
 
 /// A row of `second_steps`; made when the user first binds a number.
@@ -33,6 +34,10 @@ pub struct Model {
     pub recovery_tries: i32,
     /// When the present hour of recovery tries began.
     pub recovery_window_at: i64,
+    /// Ceremonies of passkeys begun since `ceremonies_window_at`.
+    pub ceremonies: i32,
+    /// When the present hour of ceremonies began.
+    pub ceremonies_window_at: i64,
 }
 
 /// No relations are used.
@@ -76,6 +81,8 @@ pub async fn ensure(db: &impl ConnectionTrait, user_id: Uuid) -> Result<(), Stor
         password_mailed_at: None,
         recovery_tries: 0,
         recovery_window_at: 0,
+        ceremonies: 0,
+        ceremonies_window_at: 0,
     };
     Entity::insert(row.into_active_model())
         .on_conflict(OnConflict::column(Column::UserId).do_nothing().to_owned())
@@ -90,7 +97,8 @@ pub async fn ensure(db: &impl ConnectionTrait, user_id: Uuid) -> Result<(), Stor
 ///
 /// `enrolling` attempts are taken while the factor is disabled, since they end that. A user who has
 /// no active factor has none to disable: his count stays at the ceiling, and each attempt there sets
-/// the longest lock.
+/// the longest lock. Nor is anything disabled but codes, which the count itself keeps out, where a
+/// passkey works on: nobody can guess one.
 pub async fn reserve(
     db: &impl ConnectionTrait,
     user_id: Uuid,
@@ -117,7 +125,8 @@ pub async fn reserve(
             Cond::all()
                 .add(after().gte(DISABLED_AT as i32))
                 .add(Expr::col(Column::Active).eq(true))
-                .add(Expr::col(Column::DisabledAt).is_null()),
+                .add(Expr::col(Column::DisabledAt).is_null())
+                .add(Expr::not_exists(passkeys::live_ids(user_id))),
             Expr::value(now_ms),
         )
         .finally(Expr::col(Column::DisabledAt));
@@ -242,27 +251,50 @@ pub async fn reserve_recovery(
     tries_per_hour: u32,
     now_ms: i64,
 ) -> Result<bool, StoreError> {
+    let columns = (Column::RecoveryTries, Column::RecoveryWindowAt);
+    count_in_hour(db, user_id, columns, tries_per_hour, now_ms).await
+}
+
+/// Counts one ceremony of a passkey that begins; `false` where the hour's are spent. The hour begins
+/// with its first one.
+pub async fn reserve_ceremony(
+    db: &impl ConnectionTrait,
+    user_id: Uuid,
+    per_hour: u32,
+    now_ms: i64,
+) -> Result<bool, StoreError> {
+    let columns = (Column::Ceremonies, Column::CeremoniesWindowAt);
+    count_in_hour(db, user_id, columns, per_hour, now_ms).await
+}
+
+async fn count_in_hour(
+    db: &impl ConnectionTrait,
+    user_id: Uuid,
+    (count, window_at): (Column, Column),
+    per_hour: u32,
+    now_ms: i64,
+) -> Result<bool, StoreError> {
     let hour_ago = now_ms - HOUR_MS;
-    let over = || Cond::all().add(Expr::col(Column::RecoveryWindowAt).lte(hour_ago));
+    let over = || Cond::all().add(Expr::col(window_at).lte(hour_ago));
     let counted = Entity::update_many()
         .filter(Column::UserId.eq(user_id))
         .filter(
             Cond::any()
-                .add(Column::RecoveryWindowAt.lte(hour_ago))
-                .add(Column::RecoveryTries.lt(tries_per_hour as i32)),
+                .add(window_at.lte(hour_ago))
+                .add(count.lt(per_hour as i32)),
         )
         .col_expr(
-            Column::RecoveryTries,
+            count,
             CaseStatement::new()
                 .case(over(), Expr::value(1))
-                .finally(Expr::col(Column::RecoveryTries).add(1))
+                .finally(Expr::col(count).add(1))
                 .into(),
         )
         .col_expr(
-            Column::RecoveryWindowAt,
+            window_at,
             CaseStatement::new()
                 .case(over(), Expr::value(now_ms))
-                .finally(Expr::col(Column::RecoveryWindowAt))
+                .finally(Expr::col(window_at))
                 .into(),
         )
         .exec(db)
@@ -270,8 +302,18 @@ pub async fn reserve_recovery(
     Ok(counted.rows_affected == 1)
 }
 
-/// The length of the window of recovery tries.
+/// The length of both windows.
 pub const HOUR_MS: i64 = 3_600_000;
+
+/// A right passkey ends the hour's count.
+pub async fn clear_ceremonies(tx: &impl ConnectionTrait, user_id: Uuid) -> Result<(), StoreError> {
+    Entity::update_many()
+        .filter(Column::UserId.eq(user_id))
+        .col_expr(Column::Ceremonies, Expr::value(0))
+        .exec(tx)
+        .await?;
+    Ok(())
+}
 
 /// A right recovery code ends the hour's count.
 pub async fn clear_recovery(tx: &impl ConnectionTrait, user_id: Uuid) -> Result<(), StoreError> {

@@ -43,7 +43,7 @@ pub struct Model {
     pub password_at: i64,
     /// When a second factor was last given in it.
     pub second_factor_at: Option<i64>,
-    /// When a code of the authenticator app was last given in it.
+    /// When a code of the authenticator app, or a passkey, was last given in it.
     pub authenticator_at: Option<i64>,
     /// Where it was made from.
     pub client_ip: String,

@@ -22,7 +22,7 @@ pub struct Session {
 pub type Answer<T> = Result<T, Status>;
 
 impl Session {
-    fn request<T>(&self, message: T) -> Request<T> {
+    pub(crate) fn request<T>(&self, message: T) -> Request<T> {
         let mut request = Request::new(message);
         let value = format!("Bearer {}", self.token).parse().unwrap();
         request.metadata_mut().insert("authorization", value);
@@ -32,11 +32,11 @@ impl Session {
         request
     }
 
-    fn codes(&self) -> CodeServiceClient<Outgoing> {
+    pub(crate) fn codes(&self) -> CodeServiceClient<Outgoing> {
         CodeServiceClient::new(self.channel.clone())
     }
 
-    fn two_factor(&self) -> TwoFactorServiceClient<Outgoing> {
+    pub(crate) fn two_factor(&self) -> TwoFactorServiceClient<Outgoing> {
         TwoFactorServiceClient::new(self.channel.clone())
     }
 

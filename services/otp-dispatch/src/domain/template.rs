@@ -54,11 +54,17 @@ pub enum Notice {
     AuthenticatorAdded,
     /// It was taken away.
     AuthenticatorRemoved,
+    /// A passkey was registered.
+    PasskeyAdded,
+    /// One was taken away.
+    PasskeyRemoved,
+    /// One was refused, because it may have been copied.
+    PasskeyCopied,
 }
 
 impl Notice {
     /// All notices.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 16] = [
         Self::TwoFactorOn,
         Self::TwoFactorOff,
         Self::NumberChanged,
@@ -72,6 +78,9 @@ impl Notice {
         Self::PhoneLost,
         Self::AuthenticatorAdded,
         Self::AuthenticatorRemoved,
+        Self::PasskeyAdded,
+        Self::PasskeyRemoved,
+        Self::PasskeyCopied,
     ];
 
     /// The word in metrics and in the hash of a request's body.
@@ -90,6 +99,9 @@ impl Notice {
             Self::PhoneLost => "phone_lost",
             Self::AuthenticatorAdded => "authenticator_added",
             Self::AuthenticatorRemoved => "authenticator_removed",
+            Self::PasskeyAdded => "passkey_added",
+            Self::PasskeyRemoved => "passkey_removed",
+            Self::PasskeyCopied => "passkey_copied",
         }
     }
 }
@@ -140,6 +152,9 @@ struct NoticeTexts {
     phone_lost: String,
     authenticator_added: String,
     authenticator_removed: String,
+    passkey_added: String,
+    passkey_removed: String,
+    passkey_copied: String,
 }
 
 impl NoticeTexts {
@@ -158,6 +173,9 @@ impl NoticeTexts {
             Notice::PhoneLost => &self.phone_lost,
             Notice::AuthenticatorAdded => &self.authenticator_added,
             Notice::AuthenticatorRemoved => &self.authenticator_removed,
+            Notice::PasskeyAdded => &self.passkey_added,
+            Notice::PasskeyRemoved => &self.passkey_removed,
+            Notice::PasskeyCopied => &self.passkey_copied,
         }
     }
 }

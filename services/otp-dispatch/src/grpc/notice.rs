@@ -55,5 +55,8 @@ fn notice(notice: i32) -> Option<Notice> {
         pb::Notice::PhoneLost => Some(Notice::PhoneLost),
         pb::Notice::AuthenticatorAdded => Some(Notice::AuthenticatorAdded),
         pb::Notice::AuthenticatorRemoved => Some(Notice::AuthenticatorRemoved),
+        pb::Notice::PasskeyAdded => Some(Notice::PasskeyAdded),
+        pb::Notice::PasskeyRemoved => Some(Notice::PasskeyRemoved),
+        pb::Notice::PasskeyCopied => Some(Notice::PasskeyCopied),
     }
 }

@@ -17,7 +17,8 @@ use tonic::transport::server::Router;
 use tonic::{Code, Request, Response, Status};
 
 use super::{
-    APP_CODE, CODE, ENROLMENT_LINK, Fakes, LINK, LINUX, PASSWORD, PHONE, RECOVERY_CODE, refused,
+    APP_CODE, CEREMONY, CODE, CREDENTIAL, ENROLMENT_LINK, Fakes, LINK, LINUX, PASSKEY_OPTIONS,
+    PASSWORD, PHONE, RECOVERY_CODE, refused,
 };
 
 type Answer<T> = Result<Response<T>, Status>;
@@ -43,6 +44,20 @@ pub fn app_code(typed: &str) -> Result<(), Status> {
     }
     if code != APP_CODE {
         return Err(Refusal::field("code", "authenticator.wrong").into());
+    }
+    Ok(())
+}
+
+/// What a browser answers to the question that is open.
+pub fn credential(ceremony: &str, answered: &str) -> Result<(), Status> {
+    if answered.is_empty() {
+        return Err(Refusal::field("credential", "passkey.format").into());
+    }
+    if ceremony != CEREMONY {
+        return Err(refused(Code::FailedPrecondition, "passkey.ended"));
+    }
+    if answered != CREDENTIAL {
+        return Err(Refusal::field("credential", "passkey.wrong").into());
     }
     Ok(())
 }
@@ -285,6 +300,7 @@ impl CodeService for Fakes {
             },
             authenticator: world.authenticator && !world.disabled,
             disabled: world.disabled,
+            passkey: !world.passkeys.is_empty() && !world.disabled,
         }))
     }
 
@@ -309,6 +325,35 @@ impl CodeService for Fakes {
             false => String::new(),
         };
         Ok(Response::new(UseAuthenticatorCodeResponse {
+            session_token,
+            browser_token,
+        }))
+    }
+
+    async fn begin_passkey_use(
+        &self,
+        r: Request<BeginPasskeyUseRequest>,
+    ) -> Answer<BeginPasskeyUseResponse> {
+        drop(self.take_session("BeginPasskeyUse", &r, "")?);
+        Ok(Response::new(BeginPasskeyUseResponse {
+            ceremony_id: CEREMONY.into(),
+            options: PASSKEY_OPTIONS.into(),
+            expires_at: Some(to_proto(SystemClock.now())),
+        }))
+    }
+
+    async fn use_passkey(&self, r: Request<UsePasskeyRequest>) -> Answer<UsePasskeyResponse> {
+        let (mut world, token) = self.take_session("UsePasskey", &r, "")?;
+        credential(&r.get_ref().ceremony_id, &r.get_ref().credential)?;
+        world.second_factor_fresh = true;
+        world.challenge = None;
+        let fresh = world.sessions[&token].1;
+        let session_token = world.replace(&token, SessionStage::SignedIn, fresh);
+        let browser_token = match r.get_ref().remember_browser {
+            true => "spb_browser".to_owned(),
+            false => String::new(),
+        };
+        Ok(Response::new(UsePasskeyResponse {
             session_token,
             browser_token,
         }))
@@ -346,7 +391,7 @@ impl CodeService for Fakes {
         }
         world.challenge = None;
         world.confirmed_number.clear();
-        world.disabled = !world.authenticator;
+        world.disabled = !world.authenticator && world.passkeys.is_empty();
         world.browsers.clear();
         world.sessions.retain(|open, _| *open == token);
         Ok(Response::new(ReportPhoneLostResponse {}))

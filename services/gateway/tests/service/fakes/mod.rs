@@ -32,6 +32,12 @@ pub const APP_CODE: &str = "314159";
 pub const APP_SECRET: &str = "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ";
 /// The same, as it is given back.
 pub const APP_ENROLMENT: &str = "begun-by-this-session";
+/// The one answer of a browser that is right, to either kind of question.
+pub const CREDENTIAL: &str = r#"{"id":"right"}"#;
+/// What a passkey is asked for or made with.
+pub const PASSKEY_OPTIONS: &str = r#"{"challenge":"AAEC","rpId":"localhost"}"#;
+/// The question that is open.
+pub const CEREMONY: &str = "0198a1b2-0000-7000-8000-00000000c0de";
 /// A one-time link that is good.
 pub const LINK: &str = "spl_goodlink";
 
@@ -68,6 +74,8 @@ pub struct World {
     pub confirmed_number: String,
     /// Whether an authenticator app is set up.
     pub authenticator: bool,
+    /// Passkeys: id and name.
+    pub passkeys: Vec<(String, String)>,
     pub second_factor_fresh: bool,
     /// Remembered browsers: id and browser.
     pub browsers: Vec<(String, String)>,
@@ -123,6 +131,7 @@ impl Fakes {
             may_enrol: false,
             confirmed_number: if two_factor { number } else { String::new() },
             authenticator: false,
+            passkeys: Vec::new(),
             second_factor_fresh: false,
             browsers: [("b1", LINUX), ("b2", PHONE)]
                 .map(|(id, agent)| (id.to_owned(), agent.to_owned()))

@@ -6,8 +6,8 @@ use sallyport_proto::identity::v1::two_factor_service_server::TwoFactorService;
 use sallyport_proto::identity::v1::*;
 use tonic::{Code, Request, Response, Status};
 
-use super::identity::{app_code, codes};
-use super::{APP_ENROLMENT, APP_SECRET, Fakes, refused};
+use super::identity::{app_code, codes, credential};
+use super::{APP_ENROLMENT, APP_SECRET, CEREMONY, Fakes, PASSKEY_OPTIONS, refused};
 
 type Answer<T> = Result<Response<T>, Status>;
 
@@ -47,6 +47,17 @@ impl TwoFactorService for Fakes {
             required_by_policy: false,
             locked_until: None,
             authenticator_since: world.authenticator.then(|| to_proto(SystemClock.now())),
+            passkeys: world
+                .passkeys
+                .iter()
+                .map(|(id, name)| Passkey {
+                    passkey_id: id.clone(),
+                    name: name.clone(),
+                    created_at: Some(to_proto(SystemClock.now())),
+                    last_used_at: None,
+                    backed_up: true,
+                })
+                .collect(),
         }))
     }
 
@@ -93,6 +104,66 @@ impl TwoFactorService for Fakes {
         Ok(Response::new(RemakeRecoveryCodesResponse {
             recovery_codes: codes(),
         }))
+    }
+
+    async fn begin_passkey(&self, r: Request<BeginPasskeyRequest>) -> Answer<BeginPasskeyResponse> {
+        self.fresh("BeginPasskey", &r, "")?;
+        Ok(Response::new(BeginPasskeyResponse {
+            ceremony_id: CEREMONY.into(),
+            options: PASSKEY_OPTIONS.into(),
+            expires_at: Some(to_proto(SystemClock.now())),
+        }))
+    }
+
+    async fn confirm_passkey(
+        &self,
+        r: Request<ConfirmPasskeyRequest>,
+    ) -> Answer<ConfirmPasskeyResponse> {
+        let name = r.get_ref().name.clone();
+        let (mut world, token) = self.take_signed_in("ConfirmPasskey", &r, &name)?;
+        credential(&r.get_ref().ceremony_id, &r.get_ref().credential)?;
+        let recovery_codes = match world.two_factor {
+            true => Vec::new(),
+            false => codes(),
+        };
+        let id = format!("a{}", world.passkeys.len());
+        world.passkeys.push((id, name));
+        world.two_factor = true;
+        let session_token = world.replace(&token, SessionStage::SignedIn, true);
+        Ok(Response::new(ConfirmPasskeyResponse {
+            session_token,
+            recovery_codes,
+        }))
+    }
+
+    async fn rename_passkey(
+        &self,
+        r: Request<RenamePasskeyRequest>,
+    ) -> Answer<RenamePasskeyResponse> {
+        let RenamePasskeyRequest { passkey_id, name } = r.get_ref().clone();
+        let (mut world, _) = self.take_signed_in("RenamePasskey", &r, &name)?;
+        let mut passkeys = world.passkeys.iter_mut();
+        let Some((_, known)) = passkeys.find(|(id, _)| *id == passkey_id) else {
+            return Err(refused(Code::NotFound, "passkey.not_found"));
+        };
+        *known = name;
+        Ok(Response::new(RenamePasskeyResponse {}))
+    }
+
+    async fn remove_passkey(
+        &self,
+        r: Request<RemovePasskeyRequest>,
+    ) -> Answer<RemovePasskeyResponse> {
+        let id = r.get_ref().passkey_id.clone();
+        let token = self.fresh("RemovePasskey", &r, &id)?;
+        let mut world = self.world();
+        let before = world.passkeys.len();
+        world.passkeys.retain(|(known, _)| *known != id);
+        if world.passkeys.len() == before {
+            return Err(refused(Code::NotFound, "passkey.not_found"));
+        }
+        let session_token = world.replace(&token, SessionStage::SignedIn, true);
+        Ok(Response::new(RemovePasskeyResponse { session_token }))
     }
 
     async fn list_browsers(&self, r: Request<ListBrowsersRequest>) -> Answer<ListBrowsersResponse> {
@@ -174,7 +245,7 @@ impl TwoFactorService for Fakes {
     ) -> Answer<RemoveAuthenticatorResponse> {
         let token = self.fresh("RemoveAuthenticator", &r, "")?;
         let mut world = self.world();
-        if world.confirmed_number.is_empty() {
+        if world.confirmed_number.is_empty() && world.passkeys.is_empty() {
             let last = "authenticator.last_factor";
             return Err(refused(Code::FailedPrecondition, last));
         }

@@ -33,6 +33,10 @@ fn stored_number(reason: &str) -> At {
     }
 }
 
+fn with_passkey(world: &mut World) {
+    world.passkeys = vec![("a0".to_owned(), "Laptop".to_owned())];
+}
+
 pub const ROWS: &[Row] = &[
     Row {
         of: &["password_confirmation_required"],
@@ -159,6 +163,63 @@ pub const ROWS: &[Row] = &[
         world: |world| world.authenticator = true,
         page: "/account",
         to: "/account/authenticator/remove",
+        at: |_| At::Next,
+        ..ROW
+    },
+    Row {
+        of: &["passkey.", "two_factor."],
+        reader: AWAITING,
+        rpc: "BeginPasskeyUse",
+        world: with_passkey,
+        page: "/passkey",
+        at: |_| At::Next,
+        ..ROW
+    },
+    Row {
+        of: &["passkey.", "two_factor."],
+        reader: AWAITING,
+        rpc: "UsePasskey",
+        world: with_passkey,
+        page: "/passkey",
+        to: "/passkey",
+        typed: &[("credential", "no-such-credential")],
+        at: |_| At::Form,
+        ..ROW
+    },
+    Row {
+        of: &["passkey.", "two_factor."],
+        rpc: "BeginPasskey",
+        page: "/account/passkeys",
+        to: "/account/passkeys",
+        at: |_| At::Next,
+        ..ROW
+    },
+    Row {
+        of: &["passkey."],
+        rpc: "ConfirmPasskey",
+        page: "/account/passkeys",
+        to: "/account/passkeys/confirm",
+        typed: &[("credential", "no-such-credential")],
+        at: |_| At::Next,
+        ..ROW
+    },
+    Row {
+        of: &["passkey."],
+        rpc: "RenamePasskey",
+        world: with_passkey,
+        page: "/account/passkeys",
+        to: "/account/passkeys/rename",
+        typed: &[("name", "Key")],
+        at: |_| At::Next,
+        ..ROW
+    },
+    Row {
+        of: &["passkey.", "two_factor."],
+        rpc: "RemovePasskey",
+        world: with_passkey,
+        page: "/account/passkeys",
+        to: "/account/passkeys/remove",
+        typed: &[("passkey_id", "a0")],
         at: |_| At::Next,
         ..ROW
     },

@@ -4,7 +4,7 @@ use sallyport_chassis::Caller;
 
 use crate::app::App;
 use crate::app::session::{SessionRefusal, authenticate};
-use crate::store::{authenticators, factors, second_steps};
+use crate::store::{authenticators, factors, passkeys, second_steps};
 
 /// The ways of the second step besides recovery codes.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -13,6 +13,8 @@ pub struct Factors {
     pub number_ending: Option<String>,
     /// Whether an authenticator app is set up.
     pub authenticator: bool,
+    /// Whether there is a passkey.
+    pub passkey: bool,
     /// No factor works, and one has to be enrolled anew.
     pub disabled: bool,
 }
@@ -38,6 +40,7 @@ pub async fn list(app: &App, caller: &Caller) -> Result<Factors, SessionRefusal>
     Ok(Factors {
         number_ending: number.map(|number| number.last_two().to_owned()),
         authenticator: authenticators::live(db, user_id).await?.is_some(),
+        passkey: app.relying_party.is_some() && passkeys::count(db, user_id).await? > 0,
         disabled: false,
     })
 }

@@ -1,6 +1,7 @@
 //! The second step and every other code.
 
 pub mod cancel;
+pub mod ceremony;
 pub mod enrolment_link;
 pub mod get;
 pub mod list_factors;
@@ -13,6 +14,7 @@ pub mod send_sign_in;
 pub mod send_step_up;
 mod settle;
 pub mod use_authenticator;
+pub mod use_passkey;
 pub mod use_recovery_code;
 pub mod verify;
 pub mod watch;
@@ -31,7 +33,7 @@ use crate::app::App;
 use crate::app::events::{self, EventDraft};
 use crate::app::session::SessionContext;
 use crate::store::challenges::{self, Challenge, Purpose};
-use crate::store::{authenticators, factors, second_steps, users};
+use crate::store::{authenticators, factors, passkeys, second_steps, users};
 
 /// A challenge as its owner may see it.
 #[derive(Debug, Clone)]
@@ -59,9 +61,12 @@ pub(crate) async fn ready_number(
     if let Some(number) = factors::confirmed(db, user.id).await? {
         return Ok(number);
     }
-    Err(match authenticators::live(db, user.id).await? {
-        Some(_) => CodeRefusal::NoNumber,
-        None => CodeRefusal::Disabled,
+    let another = authenticators::live(db, user.id).await?.is_some()
+        || passkeys::count(db, user.id).await? > 0;
+    Err(if another {
+        CodeRefusal::NoNumber
+    } else {
+        CodeRefusal::Disabled
     })
 }
 
@@ -117,6 +122,7 @@ async fn note_closed(
     let reason = match refusal {
         CodeRefusal::Locked(_) | CodeRefusal::Disabled => settle::reason(refusal),
         CodeRefusal::RecoveryLimit(_) => "recovery_code.limit",
+        CodeRefusal::PasskeyLimit(_) => "passkey.limit",
         _ => return,
     };
     let draft = EventDraft::of(caller, user, "authn_second_factor_fail")

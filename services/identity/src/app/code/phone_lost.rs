@@ -14,12 +14,13 @@ use crate::domain::mail_text::Notice;
 use crate::store::factors::EndReason;
 use crate::store::sessions::Stage;
 use crate::store::{
-    authenticators, browsers, challenges, factors, pending_enrolments, second_steps, users,
+    authenticators, browsers, challenges, factors, passkeys, pending_enrolments, second_steps,
+    users,
 };
 
 /// Disables codes by SMS, ends the user's other sessions and forgets his remembered browsers. An
-/// authenticator app, which need not be on that phone, works on, and no link goes around it. Where
-/// nothing of it is left, nothing is done and nobody is told.
+/// authenticator app and passkeys, which need not be on that phone, work on, and no link goes around
+/// them. Where nothing of it is left, nothing is done and nobody is told.
 #[tracing::instrument(skip_all)]
 pub async fn report(app: &App, caller: &Caller) -> Result<(), CodeRefusal> {
     let context = authenticate(app, caller).await?;
@@ -38,7 +39,9 @@ pub async fn report(app: &App, caller: &Caller) -> Result<(), CodeRefusal> {
         .ok_or(CodeRefusal::NotActive)?;
     let number = factors::confirmed(&tx, user.id).await?;
     factors::end_all(&tx, user.id, EndReason::ReportedLost, now_ms).await?;
-    if authenticators::live(&tx, user.id).await?.is_none() {
+    if authenticators::live(&tx, user.id).await?.is_none()
+        && passkeys::count(&tx, user.id).await? == 0
+    {
         second_steps::disable(&tx, user.id, now_ms).await?;
     }
     pending_enrolments::drop_of_user(&tx, user.id).await?;

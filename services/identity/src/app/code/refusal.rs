@@ -66,6 +66,27 @@ pub enum CodeRefusal {
     /// No authenticator app is set up.
     #[error("no authenticator app")]
     NoAuthenticator,
+    /// Not the answer of an authenticator, or too long for one.
+    #[error("not a credential")]
+    PasskeyFormat,
+    /// Not an answer to this ceremony by a passkey that may be given, at this origin.
+    #[error("wrong answer of a passkey")]
+    PasskeyWrong,
+    /// A right answer whose counter has not gone on: the passkey may have been copied.
+    #[error("the counter of the passkey went back")]
+    PasskeyCounter,
+    /// Not a ceremony that this session has begun, or it has ended.
+    #[error("the ceremony of the passkey has ended")]
+    CeremonyEnded,
+    /// No passkey is registered.
+    #[error("no passkey")]
+    NoPasskey,
+    /// The portal has no name that a passkey could be bound to.
+    #[error("there are no passkeys here")]
+    PasskeysUnavailable,
+    /// The hour's ceremonies are spent.
+    #[error("too many ceremonies of passkeys begun")]
+    PasskeyLimit(Duration),
     /// As many users as may have this number have it.
     #[error("the number is in use")]
     NumberInUse,

@@ -20,7 +20,8 @@ use crate::store::challenges::{self, Challenge, Purpose};
 use crate::store::factors::EndReason;
 use crate::store::sessions::Stage;
 use crate::store::{
-    authenticators, browsers, factors, pending_enrolments, second_steps, used_challenges, users,
+    authenticators, browsers, factors, passkeys, pending_enrolments, second_steps, used_challenges,
+    users,
 };
 
 /// An attempt that has been counted.
@@ -91,7 +92,7 @@ pub(super) async fn settle_right(
             bind::replace_number(&tx, app, challenge, EndReason::EnrolledAnew).await?;
             let number = &challenge.number;
             if works {
-                // Beside an authenticator app, whose recovery codes stay.
+                // Beside an authenticator app or a passkey, whose recovery codes stay.
                 bind::number_added(&tx, app, caller, context, number).await?;
             } else {
                 recovery_codes = bind::activate(&tx, app, caller, context, number).await?;
@@ -224,6 +225,10 @@ pub(super) async fn settle_wrong(
             let reason = EndReason::TooManyFailures;
             factors::end_all(&tx, user.id, reason, now_ms).await?;
             authenticators::end(&tx, user.id, reason, now_ms).await?;
+            // A passkey, which nobody guessed at, works on. One taken away meanwhile does not.
+            if passkeys::count(&tx, user.id).await? == 0 {
+                second_steps::disable(&tx, user.id, now_ms).await?;
+            }
         }
         Consequence::Counted | Consequence::Locked(_) | Consequence::Disabled => {}
     }
@@ -254,6 +259,8 @@ pub(super) fn reason(refusal: &CodeRefusal) -> &'static str {
         CodeRefusal::NoChallenge => "code.none",
         CodeRefusal::AuthenticatorWrong => "authenticator.wrong",
         CodeRefusal::AuthenticatorUsed => "authenticator.used",
+        CodeRefusal::PasskeyWrong => "passkey.wrong",
+        CodeRefusal::PasskeyCounter => "passkey.counter",
         _ => "code.undecided",
     }
 }

@@ -48,6 +48,7 @@ async fn identity(url: String, folder: &Path, clock: &ManualClock) -> App {
         lookup: ring("lookup.keys"),
         pepper: ring("pepper.keys"),
         totp: ring("totp.keys"),
+        relying_party: None,
         hashing: Arc::new(HashPool::start(&config.identity.password).unwrap()),
         otp: nobody.channel(Peer::service("identity")),
         outbox_wake: OutboxWake::default(),

@@ -1,4 +1,4 @@
-//! What binding a number does, in the transaction of whoever proved it. The caller holds the rows of
+//! What binding a factor does, in the transaction of whoever proved it. The caller holds the rows of
 //! the user and of his second step, and renews the session.
 
 use sallyport_chassis::{Caller, Secret, clock};
@@ -16,7 +16,9 @@ use crate::app::session::{self, SessionContext};
 use crate::domain::mail_text::Notice;
 use crate::store::challenges::Challenge;
 use crate::store::factors::EndReason;
-use crate::store::{authenticators, browsers, factors, second_steps, users};
+use crate::store::{
+    authenticators, browsers, factors, passkeys, pending_enrolments, second_steps, users,
+};
 
 /// Refuses a number that many users have already (rule 13), without a hint whose it is.
 pub(crate) async fn refuse_shared(
@@ -73,10 +75,32 @@ pub(crate) async fn activate(
     number: &PhoneNumber,
 ) -> Result<Vec<Secret>, StoreError> {
     let user_id = context.user.id;
-    authenticators::end(tx, user_id, EndReason::EnrolledAnew, app.clock.now_ms()).await?;
+    let (reason, now_ms) = (EndReason::EnrolledAnew, app.clock.now_ms());
+    authenticators::end(tx, user_id, reason, now_ms).await?;
+    passkeys::end(tx, user_id, None, reason, now_ms).await?;
     second_steps::set_active(tx, user_id, true).await?;
     let codes = recovery_set::remake(tx, app, user_id).await?;
     number_added(tx, app, caller, context, number).await?;
+    Ok(codes)
+}
+
+/// Sign-in asks from now on, for a factor that the caller has bound and that is no number. Returns the
+/// new recovery codes.
+pub(crate) async fn activate_without_number(
+    tx: &impl ConnectionTrait,
+    app: &App,
+    caller: &Caller,
+    user: &users::Model,
+    method: &'static str,
+) -> Result<Vec<Secret>, StoreError> {
+    // Codes by SMS sign in where their box was ticked, and not because they did once.
+    factors::end_all(tx, user.id, EndReason::LeftOut, app.clock.now_ms()).await?;
+    pending_enrolments::drop_of_user(tx, user.id).await?;
+    second_steps::set_active(tx, user.id, true).await?;
+    second_steps::clear(tx, user.id).await?;
+    let codes = recovery_set::remake(tx, app, user.id).await?;
+    let event = EventDraft::of(caller, user, "two_factor_enabled").with("method", method);
+    events::record(tx, app, event).await?;
     Ok(codes)
 }
 

@@ -12,12 +12,13 @@ use crate::app::session::{self, Renewal, authenticate};
 use crate::domain::mail_text::Notice;
 use crate::store::factors::EndReason;
 use crate::store::{
-    authenticators, browsers, factors, passwords, pending_enrolments, recovery_codes, second_steps,
-    users,
+    authenticators, browsers, factors, passkeys, passwords, pending_enrolments, recovery_codes,
+    second_steps, users,
 };
 
 /// Switches two-factor authentication off (rule 10). The number stays confirmed, so that switching
-/// it on again needs no code; that of a disabled factor does not, nor does an authenticator app.
+/// it on again needs no code; that of a disabled factor does not, nor do an authenticator app and
+/// passkeys.
 #[tracing::instrument(skip_all)]
 pub async fn disable_two_factor(app: &App, caller: &Caller) -> Result<Secret, TwoFactorRefusal> {
     let context = authenticate(app, caller).await?;
@@ -54,7 +55,9 @@ pub async fn disable_two_factor(app: &App, caller: &Caller) -> Result<Secret, Tw
     }
     let number = factors::confirmed(&tx, user.id).await?;
     let now_ms = app.clock.now_ms();
-    authenticators::end(&tx, user.id, EndReason::SwitchedOff, now_ms).await?;
+    let reason = EndReason::SwitchedOff;
+    authenticators::end(&tx, user.id, reason, now_ms).await?;
+    passkeys::end(&tx, user.id, None, reason, now_ms).await?;
     if step.disabled_at.is_some() {
         factors::end_all(&tx, user.id, EndReason::TooManyFailures, now_ms).await?;
     }

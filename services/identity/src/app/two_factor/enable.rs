@@ -48,7 +48,7 @@ pub async fn enable_two_factor(
             if factors::confirmed(db, user_id).await?.is_some() {
                 return Err(TwoFactorRefusal::AlreadyActive);
             }
-            // A number beside the authenticator app.
+            // A number beside the authenticator app or a passkey.
             context.require_signed_in()?;
             require_both_fresh(app, &context)?;
             require_open(app, caller, &context.user, &step, true).await?;

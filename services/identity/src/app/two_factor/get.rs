@@ -7,7 +7,9 @@ use super::TwoFactorRefusal;
 use crate::app::App;
 use crate::app::session::authenticate;
 use crate::store::challenges::Purpose;
-use crate::store::{authenticators, factors, pending_enrolments, recovery_codes, second_steps};
+use crate::store::{
+    authenticators, factors, passkeys, pending_enrolments, recovery_codes, second_steps,
+};
 
 /// How two-factor authentication stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,6 +39,8 @@ pub struct TwoFactor {
     pub locked_until: Option<i64>,
     /// When the authenticator app was set up, unix milliseconds.
     pub authenticator_since: Option<i64>,
+    /// Passkeys, oldest first.
+    pub passkeys: Vec<passkeys::Model>,
 }
 
 /// How the caller's two-factor authentication stands.
@@ -72,5 +76,6 @@ pub async fn get_two_factor(app: &App, caller: &Caller) -> Result<TwoFactor, Two
         authenticator_since: authenticators::live(db, user_id)
             .await?
             .map(|app| app.confirmed_at),
+        passkeys: passkeys::live(db, user_id).await?,
     })
 }

@@ -1,5 +1,5 @@
-//! Switching two-factor authentication on and off, its number, its authenticator app, its recovery
-//! codes and the browsers that skip it.
+//! Switching two-factor authentication on and off, its number, its authenticator app, its passkeys, its
+//! recovery codes and the browsers that skip it.
 
 pub(crate) mod authenticator;
 pub(crate) mod bind;
@@ -11,20 +11,25 @@ pub mod get;
 pub(crate) mod recovery_set;
 pub mod remake_recovery_codes;
 pub mod remove_authenticator;
+pub mod remove_passkey;
+pub mod rename_passkey;
 pub mod set_up_authenticator;
+pub mod set_up_passkey;
 
 use std::time::Duration;
 
 use sallyport_chassis::Caller;
 use sallyport_phone::PhoneError;
 use sallyport_sql::StoreError;
+use sea_orm::ConnectionTrait;
+use uuid::Uuid;
 
 use super::App;
 use super::code::refusal::CodeRefusal;
 use super::code::remaining;
 use super::events::{self, EventDraft};
 use super::session::{SessionContext, SessionRefusal};
-use crate::store::{recovery_codes, second_steps, users};
+use crate::store::{authenticators, factors, passkeys, recovery_codes, second_steps, users};
 
 /// Why a change of two-factor authentication is refused, or fails.
 #[derive(Debug, thiserror::Error)]
@@ -57,6 +62,24 @@ pub enum TwoFactorRefusal {
     /// switched off.
     #[error("the authenticator app is the only factor")]
     LastFactor,
+    /// The passkey is the only factor, likewise.
+    #[error("the passkey is the only factor")]
+    LastPasskey,
+    /// Not a passkey of the user.
+    #[error("no such passkey")]
+    PasskeyNotFound,
+    /// Somebody has registered it already.
+    #[error("the passkey is registered already")]
+    PasskeyKnown,
+    /// Not a name for a passkey.
+    #[error("not a name for a passkey")]
+    PasskeyName,
+    /// The user has as many passkeys as he may.
+    #[error("too many passkeys")]
+    TooManyPasskeys {
+        /// How many that is.
+        most: u64,
+    },
     /// The number was changed lately: a code by SMS is not enough for this long (rule 41).
     #[error("the number was changed lately")]
     NumberChangedLately(Duration),
@@ -85,6 +108,14 @@ fn require_both_fresh(app: &App, context: &SessionContext) -> Result<(), TwoFact
     }
 }
 
+/// How many factors of the user work: his number, his authenticator app, each passkey.
+async fn count_factors(db: &impl ConnectionTrait, user_id: Uuid) -> Result<u64, StoreError> {
+    let number = factors::confirmed(db, user_id).await?.is_some();
+    let app = authenticators::live(db, user_id).await?.is_some();
+    let passkeys = passkeys::count(db, user_id).await?;
+    Ok(u64::from(number) + u64::from(app) + passkeys)
+}
+
 /// Notes in the user's log that policy refused a change.
 async fn note_forbidden(app: &App, caller: &Caller, user: &users::Model, reason: &'static str) {
     let draft = EventDraft::of(caller, user, "authz_fail").refused(reason);
@@ -93,7 +124,7 @@ async fn note_forbidden(app: &App, caller: &Caller, user: &users::Model, reason:
 
 /// For a day* after a change of number, a code by SMS does not take the factor's other parts away:
 /// the new number may be the thief's. Nor does it bring another factor in, which would do the rest. A
-/// recovery code or a code of the authenticator app, given lately in this session, does.
+/// recovery code, a code of the authenticator app or a passkey, given lately in this session, does.
 async fn require_settled_number(
     app: &App,
     caller: &Caller,

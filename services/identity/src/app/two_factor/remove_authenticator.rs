@@ -1,10 +1,10 @@
-//! Taking the authenticator app away, where codes by SMS remain. Of a user whose only factor it is,
+//! Taking the authenticator app away, where another factor remains. Of a user whose only factor it is,
 //! two-factor authentication is switched off instead, with what that asks.
 
 use sallyport_chassis::{Caller, Secret};
 use sallyport_sql::StoreError;
 
-use super::{TwoFactorRefusal, require_both_fresh, require_settled_number};
+use super::{TwoFactorRefusal, count_factors, require_both_fresh, require_settled_number};
 use crate::app::App;
 use crate::app::code::refusal::CodeRefusal;
 use crate::app::events::{self, EventDraft};
@@ -30,7 +30,7 @@ pub async fn remove(app: &App, caller: &Caller) -> Result<Secret, TwoFactorRefus
     if authenticators::live(db, user.id).await?.is_none() {
         return Err(CodeRefusal::NoAuthenticator.into());
     }
-    if factors::confirmed(db, user.id).await?.is_none() {
+    if count_factors(db, user.id).await? < 2 {
         return Err(TwoFactorRefusal::LastFactor);
     }
     require_both_fresh(app, &context)?;
@@ -42,18 +42,19 @@ pub async fn remove(app: &App, caller: &Caller) -> Result<Secret, TwoFactorRefus
         .await?
         .filter(|step| step.active)
         .ok_or(CodeRefusal::NotActive)?;
-    let number = factors::confirmed(&tx, user.id)
-        .await?
-        .ok_or(TwoFactorRefusal::LastFactor)?;
+    if count_factors(&tx, user.id).await? < 2 {
+        return Err(TwoFactorRefusal::LastFactor);
+    }
     let now_ms = app.clock.now_ms();
     if !authenticators::end(&tx, user.id, EndReason::Removed, now_ms).await? {
         return Err(CodeRefusal::NoAuthenticator.into());
     }
+    let number = factors::confirmed(&tx, user.id).await?;
     browsers::drop_all(&tx, user.id).await?;
     session::end_others(&tx, app, caller, &context).await?;
     let event = EventDraft::of(caller, user, "authenticator_removed");
     events::record(&tx, app, event).await?;
-    notices::tell(&tx, app, user, Notice::AuthenticatorRemoved, [&number]).await?;
+    notices::tell(&tx, app, user, Notice::AuthenticatorRemoved, &number).await?;
     let session_token = session::renew(&tx, app, &context, Renewal::default()).await?;
     tx.commit().await.map_err(StoreError::from)?;
     app.outbox_wake.notify_one();

@@ -5,9 +5,7 @@ use jiff::Timestamp;
 use sallyport_chassis::{Caller, Secret, clock};
 use sallyport_sql::StoreError;
 
-use super::{
-    TwoFactorRefusal, authenticator, recovery_set, require_both_fresh, require_settled_number,
-};
+use super::{TwoFactorRefusal, authenticator, bind, require_both_fresh, require_settled_number};
 use crate::app::App;
 use crate::app::code::refusal::CodeRefusal;
 use crate::app::events::{self, EventDraft};
@@ -17,7 +15,7 @@ use crate::domain::code_input::CodeInput;
 use crate::domain::mail_text::Notice;
 use crate::domain::totp::Seed;
 use crate::store::factors::EndReason;
-use crate::store::{authenticators, browsers, factors, pending_enrolments, second_steps, users};
+use crate::store::{authenticators, browsers, factors, second_steps, users};
 
 /// How long there is between the two steps.
 const LONGEST_MS: i64 = 600_000;
@@ -112,15 +110,8 @@ pub async fn confirm(
     let mut recovery_codes = Vec::new();
     let works = step.active && step.disabled_at.is_none();
     if !works {
-        // Codes by SMS sign in where their box was ticked, and not because they did once.
-        factors::end_all(&tx, user.id, EndReason::LeftOut, now_ms).await?;
-        pending_enrolments::drop_of_user(&tx, user.id).await?;
-        second_steps::set_active(&tx, user.id, true).await?;
-        second_steps::clear(&tx, user.id).await?;
-        recovery_codes = recovery_set::remake(&tx, app, user.id).await?;
-        let event =
-            EventDraft::of(caller, user, "two_factor_enabled").with("method", "authenticator");
-        events::record(&tx, app, event).await?;
+        recovery_codes =
+            bind::activate_without_number(&tx, app, caller, user, "authenticator").await?;
     }
     browsers::drop_all(&tx, user.id).await?;
     session::end_others(&tx, app, caller, &context).await?;

@@ -114,5 +114,18 @@ fn notice_words(notice: Notice) -> (&'static str, &'static str) {
             "The authenticator app was removed",
             "The authenticator app of your account was removed. Its codes no longer sign in.",
         ),
+        Notice::PasskeyAdded => (
+            "A passkey was added",
+            "A passkey was added to your account: it signs in from now on, after your password.",
+        ),
+        Notice::PasskeyRemoved => (
+            "A passkey was removed",
+            "A passkey of your account was removed. It no longer signs in.",
+        ),
+        Notice::PasskeyCopied => (
+            "A passkey was refused",
+            "A passkey of your account was refused, because it counted fewer uses than we did: it\n\
+             may have been copied. Remove it on the page Passkeys and add it anew.",
+        ),
     }
 }

@@ -121,5 +121,20 @@ fn notice_words(notice: Notice) -> (&'static str, &'static str) {
             "L'application d'authentification de votre compte a été retirée. Ses codes ne\n\
              permettent plus la connexion.",
         ),
+        Notice::PasskeyAdded => (
+            "Une clé d'accès est ajoutée",
+            "Une clé d'accès a été ajoutée à votre compte : elle permet désormais la connexion,\n\
+             après votre mot de passe.",
+        ),
+        Notice::PasskeyRemoved => (
+            "Une clé d'accès est retirée",
+            "Une clé d'accès de votre compte a été retirée. Elle ne permet plus la connexion.",
+        ),
+        Notice::PasskeyCopied => (
+            "Une clé d'accès est refusée",
+            "Une clé d'accès de votre compte a été refusée, car elle compte moins d'utilisations\n\
+             que nous : elle a pu être copiée. Retirez-la à la page Clés d'accès, puis\n\
+             ajoutez-la de nouveau.",
+        ),
     }
 }

@@ -55,6 +55,12 @@ pub enum Notice {
     AuthenticatorAdded,
     /// The authenticator app was taken away.
     AuthenticatorRemoved,
+    /// A passkey was registered.
+    PasskeyAdded,
+    /// A passkey was taken away.
+    PasskeyRemoved,
+    /// A passkey was refused, because its counter went back.
+    PasskeyCopied,
 }
 
 /// What a mail says.
@@ -117,7 +123,7 @@ fn instant(at: Timestamp) -> String {
 mod tests {
     use super::*;
 
-    const NOTICES: [Notice; 13] = [
+    const NOTICES: [Notice; 16] = [
         Notice::PasswordChanged,
         Notice::SignInClosed,
         Notice::TwoFactorEnabled,
@@ -131,6 +137,9 @@ mod tests {
         Notice::PhoneLost,
         Notice::AuthenticatorAdded,
         Notice::AuthenticatorRemoved,
+        Notice::PasskeyAdded,
+        Notice::PasskeyRemoved,
+        Notice::PasskeyCopied,
     ];
 
     fn messages<'a>() -> Vec<Message<'a>> {

@@ -6,6 +6,7 @@ mod m1_first_step;
 mod m2_second_step;
 mod m3_enrolment_link;
 mod m4_authenticators;
+mod m5_passkeys;
 
 /// All of them.
 #[derive(Debug)]
@@ -19,6 +20,7 @@ impl MigratorTrait for Migrator {
             Box::new(m2_second_step::Migration),
             Box::new(m3_enrolment_link::Migration),
             Box::new(m4_authenticators::Migration),
+            Box::new(m5_passkeys::Migration),
         ]
     }
 }
