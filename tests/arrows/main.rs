@@ -41,7 +41,11 @@ const FORBIDDEN: &[(&str, &[&str])] = &[
     ("identity/src/domain", PURE),
     ("identity/src/store", STORE),
     ("identity/src/adapters", ADAPTERS),
-    ("identity/src/app", &["crate::grpc", "crate::adapters"]),
+    (
+        "identity/src/app",
+        &["crate::grpc", "crate::adapters", "sea_orm"],
+    ),
+    ("identity/src/grpc", &["crate::store", "sea_orm"]),
     ("otp-dispatch/src/domain", PURE),
     ("otp-dispatch/src/adapters", ADAPTERS),
     ("otp-dispatch/src/store", STORE),
@@ -55,6 +59,16 @@ const FORBIDDEN: &[(&str, &[&str])] = &[
             "redis::",
             "lapin",
             "tonic",
+        ],
+    ),
+    (
+        "otp-dispatch/src/grpc",
+        &[
+            "crate::store",
+            "crate::dispatcher",
+            "sea_orm",
+            "redis::",
+            "lapin",
         ],
     ),
     (

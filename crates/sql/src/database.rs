@@ -165,6 +165,16 @@ impl Database {
     }
 }
 
+/// Ends a transaction for good.
+pub async fn commit(transaction: DatabaseTransaction) -> Result<(), StoreError> {
+    Ok(transaction.commit().await?)
+}
+
+/// Gives a transaction up, before anything else is done; one that is dropped is given up later.
+pub async fn roll_back(transaction: DatabaseTransaction) -> Result<(), StoreError> {
+    Ok(transaction.rollback().await?)
+}
+
 fn sqlite_folder(url: &SecretUrl) -> Result<PathBuf> {
     let path = url.expose().strip_prefix("sqlite://");
     Ok(PathBuf::from(

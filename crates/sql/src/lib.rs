@@ -5,5 +5,7 @@ mod database;
 mod error;
 pub mod outbox;
 
-pub use database::{Database, DatabaseConfig};
+pub use database::{Database, DatabaseConfig, commit, roll_back};
 pub use error::{StoreError, is_unique_violation};
+// What use cases hand from one store function to the next. They build no query with it.
+pub use sea_orm::{ConnectionTrait as Connection, DatabaseTransaction as Transaction};

@@ -15,7 +15,7 @@ pub mod seats;
 
 pub use head::{Entry, Head};
 pub use migrations::Migrator;
-pub use sea_orm::DatabaseTransaction as Transaction;
+pub use sallyport_sql::{Transaction, commit};
 
 /// What became of a row with a unique value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,9 +24,4 @@ pub enum Insert {
     Done,
     /// Another row holds the value. The transaction can only be given up.
     Taken,
-}
-
-/// Ends a transaction for good.
-pub async fn commit(transaction: Transaction) -> Result<(), sallyport_sql::StoreError> {
-    Ok(transaction.commit().await?)
 }

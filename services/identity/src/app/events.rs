@@ -8,9 +8,8 @@ use sallyport_chassis::channel::Outgoing;
 use sallyport_chassis::{Caller, clock};
 use sallyport_proto::admin::v1::event_service_client::EventServiceClient;
 use sallyport_proto::admin::v1::{AppendEventsRequest, Event, EventResult};
-use sallyport_sql::StoreError;
 use sallyport_sql::outbox::{self, Relay, Row};
-use sea_orm::ConnectionTrait;
+use sallyport_sql::{Connection, StoreError, Transaction};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -105,11 +104,7 @@ impl EventDraft {
 }
 
 /// Puts an event into the outbox. Call `app.outbox_wake.notify_one()` after the commit.
-pub async fn record(
-    txn: &impl ConnectionTrait,
-    app: &App,
-    draft: EventDraft,
-) -> Result<(), StoreError> {
+pub async fn record(txn: &Transaction, app: &App, draft: EventDraft) -> Result<(), StoreError> {
     let id = clock::new_id(&*app.clock);
     let event = draft.event(app, id);
     outbox::put(txn, id, TOPIC, event.encode_to_vec(), app.clock.now_ms()).await
@@ -117,7 +112,7 @@ pub async fn record(
 
 /// The same, once for each id: whatever happened only once may be recorded again.
 pub async fn record_once(
-    db: &impl ConnectionTrait,
+    db: &impl Connection,
     app: &App,
     id: Uuid,
     draft: EventDraft,

@@ -13,8 +13,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use sallyport_chassis::{Caller, Secret};
-use sallyport_sql::StoreError;
-use sea_orm::ConnectionTrait;
+use sallyport_sql::{StoreError, Transaction, commit};
 use uuid::Uuid;
 
 use super::App;
@@ -104,7 +103,7 @@ impl Subject {
     }
 
     /// Moves what the other keys of the ring have counted to the current one.
-    async fn gather(&self, txn: &impl ConnectionTrait, now: i64) -> Result<(), StoreError> {
+    async fn gather(&self, txn: &Transaction, now: i64) -> Result<(), StoreError> {
         if self.keys.len() == 1 {
             return Ok(());
         }
@@ -208,7 +207,7 @@ pub async fn reserve(app: &App, subject: Subject) -> Result<Reservation, GuessRe
             total => total,
         }
     };
-    txn.commit().await.map_err(StoreError::from)?;
+    commit(txn).await?;
     Ok(Reservation {
         subject,
         before,
@@ -220,7 +219,7 @@ pub async fn reserve(app: &App, subject: Subject) -> Result<Reservation, GuessRe
 impl Reservation {
     /// The guess was wrong: the reservation stays, and the address has failed once more. True where
     /// this failure closed the subject.
-    pub async fn failed(&self, txn: &impl ConnectionTrait, app: &App) -> Result<bool, StoreError> {
+    pub async fn failed(&self, txn: &Transaction, app: &App) -> Result<bool, StoreError> {
         let settings = &app.settings.guesses;
         guesses::count_address(
             txn,
@@ -235,7 +234,7 @@ impl Reservation {
 
     /// The guess was right: the failures of this network are forgotten, and of all networks too
     /// unless a remembered browser got in past them.
-    pub async fn succeeded(&self, txn: &impl ConnectionTrait) -> Result<(), StoreError> {
+    pub async fn succeeded(&self, txn: &Transaction) -> Result<(), StoreError> {
         for (key, network_key) in self.subject.pairs() {
             guesses::clear_network(txn, key, network_key).await?;
             if !self.subject.remembered {
@@ -255,17 +254,13 @@ impl Reservation {
         if self.total.is_some() {
             guesses::give_back_subject(&txn, key).await?;
         }
-        txn.commit().await?;
+        commit(txn).await?;
         Ok(())
     }
 }
 
 /// A reset link was used: sign-ins and confirmations of the user start anew, everywhere.
-pub async fn clear(
-    txn: &impl ConnectionTrait,
-    app: &App,
-    user: &users::Model,
-) -> Result<(), StoreError> {
+pub async fn clear(txn: &Transaction, app: &App, user: &users::Model) -> Result<(), StoreError> {
     let counted: [[&[u8]; 2]; 2] = [
         [b"guess.email", user.email.as_bytes()],
         [b"guess.confirm", user.id.as_bytes()],

@@ -4,7 +4,6 @@
 use std::time::Duration;
 
 use sallyport_sql::StoreError;
-use sea_orm::{EntityTrait, QueryFilter};
 use tokio_util::sync::CancellationToken;
 
 use super::{App, second_step};
@@ -34,10 +33,7 @@ async fn sweep(app: &App) -> Result<(), StoreError> {
     let connection = app.database.connection();
     let now = app.clock.now_ms();
     let settings = &app.settings;
-    sessions::Entity::delete_many()
-        .filter(sessions::ended(now, settings.sessions.idle))
-        .exec(connection)
-        .await?;
+    sessions::drop_ended(connection, now, settings.sessions.idle).await?;
     second_step::sweep(connection, now).await?;
     links::forget(connection, now - LINKS_KEPT.as_millis() as i64).await?;
     guesses::forget(connection, now - settings.guesses.forget.as_millis() as i64).await

@@ -2,8 +2,7 @@
 
 use sallyport_chassis::{Caller, Secret};
 use sallyport_email::EmailAddress;
-use sallyport_sql::StoreError;
-use sea_orm::EntityTrait;
+use sallyport_sql::{StoreError, commit};
 
 use super::hashing::HashError;
 use super::mail::{self, MailJob};
@@ -85,10 +84,8 @@ pub async fn inspect(app: &App, link_token: &Secret) -> Result<Inspected, LinkRe
     let link = links::find_open(connection, &hash, app.clock.now_ms())
         .await?
         .ok_or(LinkRefusal::Invalid)?;
-    let user = users::Entity::find_by_id(link.user_id)
-        .one(connection)
-        .await
-        .map_err(StoreError::from)?
+    let user = users::find(connection, link.user_id)
+        .await?
         .filter(|user| user.status == Status::Active)
         .ok_or(LinkRefusal::Invalid)?;
     Ok(Inspected { link, user })
@@ -130,7 +127,7 @@ pub async fn set_password(
     session::end_all(&txn, app, caller, &user).await?;
     guesses::clear(&txn, app, &user).await?;
     password::changed(&txn, app, caller, &user, by).await?;
-    txn.commit().await.map_err(StoreError::from)?;
+    commit(txn).await?;
     app.outbox_wake.notify_one();
     Ok(user.email)
 }

@@ -11,9 +11,8 @@ use jiff::Timestamp;
 use sallyport_chassis::keyring::{new_token, token_hash};
 use sallyport_chassis::{Secret, clock};
 use sallyport_proto::admin::v1::EventResult;
-use sallyport_sql::StoreError;
 use sallyport_sql::outbox::{self, Relay, Row};
-use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter};
+use sallyport_sql::{Connection, StoreError, Transaction, commit};
 use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
@@ -25,7 +24,7 @@ use crate::domain::mail_text::{self, Language, Message, Notice};
 use crate::domain::token;
 use crate::ports::{Mail, MailError, MailRoute};
 use crate::store::links::{self, Purpose};
-use crate::store::users::{self, Status};
+use crate::store::users;
 
 /// The outbox topic of mails.
 pub const TOPIC: &str = "mail";
@@ -92,11 +91,7 @@ impl MailJob {
 }
 
 /// Puts a mail into the outbox. Call `app.outbox_wake.notify_one()` after the commit.
-pub(super) async fn put(
-    txn: &impl ConnectionTrait,
-    app: &App,
-    job: &MailJob,
-) -> Result<(), StoreError> {
+pub(super) async fn put(txn: &impl Connection, app: &App, job: &MailJob) -> Result<(), StoreError> {
     let payload = serde_json::to_vec(job).map_err(|_| StoreError::Corrupt("a mail job"))?;
     let id = clock::new_id(&*app.clock);
     outbox::put(txn, id, TOPIC, payload, app.clock.now_ms()).await
@@ -105,7 +100,7 @@ pub(super) async fn put(
 /// Tells a user by mail of a change, in the transaction that makes it. Call
 /// `app.outbox_wake.notify_one()` after the commit.
 pub async fn put_notice(
-    txn: &impl ConnectionTrait,
+    txn: &Transaction,
     app: &App,
     user_id: Uuid,
     notice: Notice,
@@ -229,7 +224,7 @@ async fn write(app: &App, row_id: Uuid, job: MailJob) -> Result<Option<Mail>, St
     match job {
         MailJob::Reset { .. } => write_reset(app, row_id, job).await,
         MailJob::SignInClosed { email } => {
-            let user = by_email(app.database.connection(), &email).await?;
+            let user = users::active_by_email(app.database.connection(), &email).await?;
             let at = app.clock.now();
             Ok(user.map(|user| notice_mail(app, &user, Notice::SignInClosed, at)))
         }
@@ -239,9 +234,7 @@ async fn write(app: &App, row_id: Uuid, job: MailJob) -> Result<Option<Mail>, St
             notice,
             at,
         } => {
-            let user = users::Entity::find_by_id(user_id)
-                .one(app.database.connection())
-                .await?;
+            let user = users::find(app.database.connection(), user_id).await?;
             Ok(user.map(|user| notice_mail(app, &user, notice, clock::from_ms(at))))
         }
     }
@@ -264,7 +257,7 @@ async fn write_reset(app: &App, row_id: Uuid, job: MailJob) -> Result<Option<Mai
         return Ok(None);
     }
     let txn = app.database.begin().await?;
-    let Some(user) = by_email(&txn, &email).await? else {
+    let Some(user) = users::active_by_email(&txn, &email).await? else {
         return Ok(None);
     };
     // Resets of one user are counted one after the other.
@@ -275,7 +268,7 @@ async fn write_reset(app: &App, row_id: Uuid, job: MailJob) -> Result<Option<Mai
         // A mail that is tried again: the request was counted and logged with the first try.
         let now = app.clock.now_ms();
         let open = links::set_mailed(&txn, row_id, hash, now).await?;
-        txn.commit().await?;
+        commit(txn).await?;
         return Ok(open.map(|_| link_mail(app, &user, Purpose::Reset, &token, expires_at)));
     }
     let before = at - HOUR.as_millis() as i64;
@@ -319,7 +312,7 @@ async fn write_reset(app: &App, row_id: Uuid, job: MailJob) -> Result<Option<Mai
         details: Vec::new(),
     };
     events::record(&txn, app, draft).await?;
-    txn.commit().await?;
+    commit(txn).await?;
     app.outbox_wake.events.notify_one();
     Ok(Some(link_mail(
         app,
@@ -337,20 +330,9 @@ async fn write_link(app: &App, link_id: Uuid) -> Result<Option<Mail>, StoreError
     let Some(link) = links::set_mailed(&txn, link_id, hash, app.clock.now_ms()).await? else {
         return Ok(None);
     };
-    let user = users::Entity::find_by_id(link.user_id).one(&txn).await?;
-    txn.commit().await?;
+    let user = users::find(&txn, link.user_id).await?;
+    commit(txn).await?;
     Ok(user.map(|user| link_mail(app, &user, link.purpose, &token, link.expires_at)))
-}
-
-async fn by_email(
-    connection: &impl ConnectionTrait,
-    email: &str,
-) -> Result<Option<users::Model>, StoreError> {
-    Ok(users::Entity::find()
-        .filter(users::Column::Email.eq(email))
-        .filter(users::Column::Status.eq(Status::Active))
-        .one(connection)
-        .await?)
 }
 
 fn link_mail(

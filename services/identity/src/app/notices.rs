@@ -8,9 +8,8 @@ use sallyport_phone::PhoneNumber;
 use sallyport_proto::otp::v1 as otp_proto;
 use sallyport_proto::otp::v1::SendNoticeRequest;
 use sallyport_proto::otp::v1::notice_service_client::NoticeServiceClient;
-use sallyport_sql::StoreError;
 use sallyport_sql::outbox::{self, Relay, Row};
-use sea_orm::ConnectionTrait;
+use sallyport_sql::{StoreError, Transaction};
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
@@ -24,7 +23,7 @@ pub const TOPIC: &str = "notices";
 /// Tells the user, by mail and at each of the numbers. Call `app.outbox_wake.notify_one()` after the
 /// commit.
 pub(super) async fn tell(
-    txn: &impl ConnectionTrait,
+    txn: &Transaction,
     app: &App,
     user: &users::Model,
     notice: Notice,
@@ -39,7 +38,7 @@ pub(super) async fn tell(
 
 /// Tells each of the numbers, and the mailbox nothing.
 pub(super) async fn tell_by_sms(
-    txn: &impl ConnectionTrait,
+    txn: &Transaction,
     app: &App,
     user: &users::Model,
     notice: otp_proto::Notice,

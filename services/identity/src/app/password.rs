@@ -3,8 +3,7 @@
 use std::time::Duration;
 
 use sallyport_chassis::{Caller, Secret};
-use sallyport_sql::StoreError;
-use sea_orm::ConnectionTrait;
+use sallyport_sql::{StoreError, Transaction, commit};
 
 use super::events::{self, EventDraft};
 use super::guesses::{self, GuessRefusal, Reservation, Subject};
@@ -85,7 +84,7 @@ pub async fn confirm(
     let event =
         EventDraft::of(caller, &context.user, "authn_login_success").with("factor", "password");
     events::record(&txn, app, event.with("purpose", "confirmation")).await?;
-    txn.commit().await.map_err(StoreError::from)?;
+    commit(txn).await?;
     app.outbox_wake.notify_one();
     Ok(token)
 }
@@ -104,7 +103,7 @@ pub async fn change(
     let proven = prove(app, caller, &context, typed).await?;
     let settled = app.database.begin().await?;
     proven.reservation.succeeded(&settled).await?;
-    settled.commit().await.map_err(StoreError::from)?;
+    commit(settled).await?;
     let new = make_new(app, &context.user, chosen).await??;
     let txn = app.database.begin().await?;
     users::lock(&txn, context.user.id).await?;
@@ -123,7 +122,7 @@ pub async fn change(
     let token = session::renew(&txn, app, &context, renewal).await?;
     session::end_others(&txn, app, caller, &context).await?;
     changed(&txn, app, caller, &context.user, "change").await?;
-    txn.commit().await.map_err(StoreError::from)?;
+    commit(txn).await?;
     app.outbox_wake.notify_one();
     Ok(token)
 }
@@ -186,7 +185,7 @@ async fn prove(
                 .refused("password.wrong")
                 .with("purpose", "confirmation");
             events::record(&txn, app, event).await?;
-            txn.commit().await.map_err(StoreError::from)?;
+            commit(txn).await?;
             app.outbox_wake.notify_one();
             Err(PasswordRefusal::Wrong)
         }
@@ -218,7 +217,7 @@ pub(super) async fn make_new(
 /// Whether a password that was judged before the user's lock was taken is long enough under it: the
 /// second factor may have been switched off meanwhile.
 pub(super) async fn is_long_enough(
-    txn: &impl ConnectionTrait,
+    txn: &Transaction,
     user: &users::Model,
     new: &NewHash,
 ) -> Result<bool, StoreError> {
@@ -234,7 +233,7 @@ pub(super) fn too_short_alone(app: &App) -> Weakness {
 
 /// What follows from every change of a password, however it came about.
 pub(super) async fn changed(
-    txn: &impl ConnectionTrait,
+    txn: &Transaction,
     app: &App,
     caller: &Caller,
     user: &users::Model,

@@ -3,9 +3,7 @@
 use jiff::Timestamp;
 use sallyport_chassis::keyring::{new_token, token_hash};
 use sallyport_chassis::{Caller, Secret, clock};
-use sallyport_sql::{StoreError, is_unique_violation};
-use sea_orm::sea_query::{Expr, ExprTrait, OnConflict};
-use sea_orm::{EntityTrait, IntoActiveModel};
+use sallyport_sql::{StoreError, commit};
 use uuid::Uuid;
 
 use super::mail::{self, MailJob};
@@ -13,7 +11,8 @@ use super::{App, session};
 use crate::domain::token;
 use crate::store::links::{self, Purpose};
 use crate::store::passwords;
-use crate::store::users::{self, Column, Status};
+use crate::store::users::{self, Put};
+pub use crate::store::users::{Model as User, Status};
 
 /// Why something was not stored.
 #[derive(Debug, thiserror::Error)]
@@ -38,11 +37,7 @@ pub enum ProjectionRefusal {
 /// Stores a user unless a newer version is there; returns the version that is there now. A user
 /// who may no longer sign in loses sessions and links in the same transaction.
 #[tracing::instrument(skip_all)]
-pub async fn put_user(
-    app: &App,
-    caller: &Caller,
-    user: users::Model,
-) -> Result<i64, ProjectionRefusal> {
+pub async fn put_user(app: &App, caller: &Caller, user: User) -> Result<i64, ProjectionRefusal> {
     match store(app, caller, user.clone()).await {
         // It may be his own, stored by another call at the same instant: PostgreSQL meets whichever
         // unique index is first. That call has committed, so the second look tells.
@@ -51,41 +46,18 @@ pub async fn put_user(
     }
 }
 
-async fn store(app: &App, caller: &Caller, user: users::Model) -> Result<i64, ProjectionRefusal> {
+async fn store(app: &App, caller: &Caller, user: User) -> Result<i64, ProjectionRefusal> {
     let txn = app.database.begin().await?;
     let before = users::lock(&txn, user.id).await?;
-    let newer = Expr::col((users::Entity, Column::Version)).lt(user.version);
-    let written = users::Entity::insert(user.clone().into_active_model())
-        .on_conflict(
-            OnConflict::column(Column::Id)
-                .update_columns([
-                    Column::OrganisationId,
-                    Column::Version,
-                    Column::Email,
-                    Column::Status,
-                    Column::Permissions,
-                    Column::TwoFactorRequired,
-                    Column::Locale,
-                    Column::Licensed,
-                    Column::ContextWords,
-                ])
-                .action_and_where(newer)
-                .to_owned(),
-        )
-        .exec_without_returning(&txn)
-        .await;
-    match written {
-        Err(error) if is_unique_violation(&error) => Err(ProjectionRefusal::EmailTaken),
-        Err(error) => Err(StoreError::from(error).into()),
-        Ok(0) => {
-            let stored = users::Entity::find_by_id(user.id)
-                .one(&txn)
-                .await
-                .map_err(StoreError::from)?
+    match users::put(&txn, user.clone()).await? {
+        Put::EmailTaken => Err(ProjectionRefusal::EmailTaken),
+        Put::Known => {
+            let stored = users::find(&txn, user.id)
+                .await?
                 .ok_or(StoreError::Corrupt("a user is there and is not"))?;
             Ok(stored.version)
         }
-        Ok(_) => {
+        Put::Stored => {
             let active = user.status == Status::Active;
             // A link that went to another mailbox must not open this user any more.
             if !active || before.is_some_and(|before| before.email != user.email) {
@@ -94,7 +66,7 @@ async fn store(app: &App, caller: &Caller, user: users::Model) -> Result<i64, Pr
             if !active {
                 session::end_all(&txn, app, caller, &user).await?;
             }
-            txn.commit().await.map_err(StoreError::from)?;
+            commit(txn).await?;
             app.outbox_wake.notify_one();
             Ok(user.version)
         }
@@ -125,10 +97,8 @@ pub async fn invite(
             expires_at: clock::from_ms(link.expires_at),
         });
     }
-    let user = users::Entity::find_by_id(user_id)
-        .one(&txn)
-        .await
-        .map_err(StoreError::from)?
+    let user = users::find(&txn, user_id)
+        .await?
         .ok_or(ProjectionRefusal::UserNotFound)?;
     if user.status != Status::Active {
         return Err(ProjectionRefusal::NotActive);
@@ -156,7 +126,7 @@ pub async fn invite(
     )
     .await?;
     mail::put(&txn, app, &MailJob::Link { link_id }).await?;
-    txn.commit().await.map_err(StoreError::from)?;
+    commit(txn).await?;
     app.outbox_wake.notify_one();
     Ok(Invited {
         token: Some(link_token),
@@ -168,10 +138,8 @@ pub async fn invite(
 #[tracing::instrument(skip_all)]
 pub async fn start_password_reset(app: &App, user_id: Uuid) -> Result<(), ProjectionRefusal> {
     let db = app.database.connection();
-    let user = users::Entity::find_by_id(user_id)
-        .one(db)
-        .await
-        .map_err(StoreError::from)?
+    let user = users::find(db, user_id)
+        .await?
         .ok_or(ProjectionRefusal::UserNotFound)?;
     if user.status != Status::Active || passwords::find(db, user_id).await?.is_none() {
         return Err(ProjectionRefusal::NotActive);

@@ -1,8 +1,7 @@
 //! What the first step asks of the second.
 
 use sallyport_chassis::Secret;
-use sallyport_sql::StoreError;
-use sea_orm::ConnectionTrait;
+use sallyport_sql::{Connection, StoreError, Transaction};
 use uuid::Uuid;
 
 use super::App;
@@ -12,7 +11,7 @@ use crate::store::{
 };
 
 /// Whether sign-in asks this user for a second factor: one that is active, locked or disabled.
-pub async fn asked_of(txn: &impl ConnectionTrait, user_id: Uuid) -> Result<bool, StoreError> {
+pub async fn asked_of(txn: &impl Connection, user_id: Uuid) -> Result<bool, StoreError> {
     let row = second_steps::find(txn, user_id).await?;
     Ok(row.is_some_and(|row| row.active))
 }
@@ -20,7 +19,7 @@ pub async fn asked_of(txn: &impl ConnectionTrait, user_id: Uuid) -> Result<bool,
 /// Whether the token names a browser that this user had remembered. Such a browser is let in where
 /// others wait; whether it also skips the code is for `skips_code`.
 pub async fn is_remembered(
-    txn: &impl ConnectionTrait,
+    txn: &impl Connection,
     app: &App,
     user_id: Uuid,
     browser_token: &Secret,
@@ -35,7 +34,7 @@ pub async fn is_remembered(
 /// password in code points after NFC: only a password that may stand alone does without it. Notes
 /// the browser's use.
 pub async fn skips_code(
-    txn: &impl ConnectionTrait,
+    txn: &Transaction,
     app: &App,
     user: &users::Model,
     browser_token: &Secret,
@@ -51,7 +50,7 @@ pub async fn skips_code(
 }
 
 /// Forgets every remembered browser of the user.
-pub async fn forget_browsers(txn: &impl ConnectionTrait, user_id: Uuid) -> Result<(), StoreError> {
+pub async fn forget_browsers(txn: &Transaction, user_id: Uuid) -> Result<(), StoreError> {
     browsers::drop_all(txn, user_id).await?;
     Ok(())
 }
@@ -60,7 +59,7 @@ pub async fn forget_browsers(txn: &impl ConnectionTrait, user_id: Uuid) -> Resul
 const USED_KEPT_MS: i64 = 86_400_000;
 
 /// Deletes what has run out. Nothing depends on it being on time.
-pub(super) async fn sweep(db: &impl ConnectionTrait, now_ms: i64) -> Result<(), StoreError> {
+pub(super) async fn sweep(db: &impl Connection, now_ms: i64) -> Result<(), StoreError> {
     pending_enrolments::drop_ended(db, now_ms).await?;
     browsers::drop_ended(db, now_ms).await?;
     passkey_ceremonies::drop_ended(db, now_ms).await?;

@@ -3,15 +3,12 @@
 use jiff::Timestamp;
 use sallyport_chassis::keyring::{new_token, token_hash};
 use sallyport_chassis::{Caller, Secret};
-use sallyport_sql::StoreError;
-use sea_orm::sea_query::Expr;
-use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QuerySelect};
+use sallyport_sql::{StoreError, Transaction};
 use uuid::Uuid;
 
 use super::App;
 use super::events::{self, EventDraft};
 use crate::domain::token;
-use crate::store::second_steps;
 use crate::store::sessions::{self, Stage};
 use crate::store::users::{self, Status};
 
@@ -113,27 +110,15 @@ pub async fn authenticate(app: &App, caller: &Caller) -> Result<SessionContext, 
     let hash = token_hash_of(caller)?;
     let now = app.clock.now_ms();
     let settings = &app.settings.sessions;
-    let found = sessions::Entity::find()
-        .find_also_related(users::Entity)
-        .find_also_related(second_steps::Entity)
-        .filter(sessions::Column::TokenHash.eq(&hash))
-        .one(app.database.connection())
-        .await
-        .map_err(StoreError::from)?;
-    let Some((session, Some(user), second_step)) = found else {
-        return Err(SessionRefusal::Expired);
-    };
+    let db = app.database.connection();
+    let (session, user, second_step) = sessions::find(db, &hash)
+        .await?
+        .ok_or(SessionRefusal::Expired)?;
     if session.has_ended(now, settings.idle) || user.status != Status::Active {
         return Err(SessionRefusal::Expired);
     }
     if now - session.last_used_at >= settings.touch.as_millis() as i64 {
-        sessions::Entity::update_many()
-            .col_expr(sessions::Column::LastUsedAt, Expr::value(now))
-            .filter(sessions::Column::Id.eq(session.id))
-            .filter(sessions::Column::LastUsedAt.lt(now))
-            .exec(app.database.connection())
-            .await
-            .map_err(StoreError::from)?;
+        sessions::touch(db, session.id, now).await?;
     }
     Ok(SessionContext {
         session,
@@ -164,122 +149,78 @@ pub struct Renewal {
 /// Gives the session a new token. The old one is dead when the transaction commits; of two calls
 /// with the same old token one is refused with `Expired`.
 pub async fn renew(
-    txn: &impl ConnectionTrait,
+    txn: &Transaction,
     app: &App,
     context: &SessionContext,
     renewal: Renewal,
 ) -> Result<Secret, SessionRefusal> {
     let token = new_token(token::SESSION);
     let old = &context.session;
-    let now = app.clock.now_ms();
-    let changed = sessions::Entity::update_many()
-        .col_expr(
-            sessions::Column::TokenHash,
-            Expr::value(token_hash(token.expose())),
-        )
-        .col_expr(
-            sessions::Column::Stage,
-            Expr::value(renewal.stage.unwrap_or(old.stage)),
-        )
-        .col_expr(
-            sessions::Column::PasswordAt,
-            Expr::value(renewal.password_at.unwrap_or(old.password_at)),
-        )
-        .col_expr(
-            sessions::Column::SecondFactorAt,
-            Expr::value(renewal.second_factor_at.or(old.second_factor_at)),
-        )
-        .col_expr(
-            sessions::Column::AuthenticatorAt,
-            Expr::value(renewal.authenticator_at.or(old.authenticator_at)),
-        )
-        .col_expr(
-            sessions::Column::Assurance,
-            Expr::value(renewal.assurance.unwrap_or(old.assurance)),
-        )
-        .col_expr(
-            sessions::Column::EnrolsAnew,
-            Expr::value(renewal.enrols_anew || old.enrols_anew),
-        )
-        .col_expr(sessions::Column::LastUsedAt, Expr::value(now))
-        .filter(sessions::Column::Id.eq(old.id))
-        .filter(sessions::Column::TokenHash.eq(&old.token_hash))
-        .exec(txn)
-        .await
-        .map_err(StoreError::from)?;
-    if changed.rows_affected == 0 {
+    let new = sessions::Model {
+        token_hash: token_hash(token.expose()),
+        stage: renewal.stage.unwrap_or(old.stage),
+        password_at: renewal.password_at.unwrap_or(old.password_at),
+        second_factor_at: renewal.second_factor_at.or(old.second_factor_at),
+        authenticator_at: renewal.authenticator_at.or(old.authenticator_at),
+        assurance: renewal.assurance.unwrap_or(old.assurance),
+        enrols_anew: renewal.enrols_anew || old.enrols_anew,
+        last_used_at: app.clock.now_ms(),
+        ..old.clone()
+    };
+    if !sessions::renew(txn, &old.token_hash, new).await? {
         return Err(SessionRefusal::Expired);
     }
     Ok(token)
 }
 
 /// Holds the session until the transaction ends, or refuses where it has ended meanwhile.
-pub async fn hold(
-    txn: &impl ConnectionTrait,
-    context: &SessionContext,
-) -> Result<(), SessionRefusal> {
-    let held = sessions::Entity::find_by_id(context.session.id)
-        .filter(sessions::Column::TokenHash.eq(&context.session.token_hash))
-        .lock_exclusive()
-        .one(txn)
-        .await
-        .map_err(StoreError::from)?;
-    held.map(drop).ok_or(SessionRefusal::Expired)
+pub async fn hold(txn: &Transaction, context: &SessionContext) -> Result<(), SessionRefusal> {
+    let session = &context.session;
+    match sessions::lock(txn, session.id, &session.token_hash).await? {
+        true => Ok(()),
+        false => Err(SessionRefusal::Expired),
+    }
 }
 
 /// Ends the user's sessions but this one; how many there were.
 pub async fn end_others(
-    txn: &impl ConnectionTrait,
+    txn: &Transaction,
     app: &App,
     caller: &Caller,
     context: &SessionContext,
 ) -> Result<u64, StoreError> {
-    let ended = sessions::Entity::delete_many()
-        .filter(sessions::Column::UserId.eq(context.user.id))
-        .filter(sessions::Column::Id.ne(context.session.id))
-        .exec(txn)
-        .await?
-        .rows_affected;
+    let ended = sessions::drop_others(txn, context.user.id, context.session.id).await?;
     note_ended(txn, app, caller, &context.user, ended).await?;
     Ok(ended)
 }
 
 /// Ends all sessions of a user; how many there were.
 pub async fn end_all(
-    txn: &impl ConnectionTrait,
+    txn: &Transaction,
     app: &App,
     caller: &Caller,
     user: &users::Model,
 ) -> Result<u64, StoreError> {
-    let ended = sessions::Entity::delete_many()
-        .filter(sessions::Column::UserId.eq(user.id))
-        .exec(txn)
-        .await?
-        .rows_affected;
+    let ended = sessions::drop_all(txn, user.id).await?;
     note_ended(txn, app, caller, user, ended).await?;
     Ok(ended)
 }
 
 /// Ends one session of the user; whether there was one.
 pub async fn end_one(
-    txn: &impl ConnectionTrait,
+    txn: &Transaction,
     app: &App,
     caller: &Caller,
     user: &users::Model,
     session_id: Uuid,
 ) -> Result<bool, StoreError> {
-    let ended = sessions::Entity::delete_many()
-        .filter(sessions::Column::UserId.eq(user.id))
-        .filter(sessions::Column::Id.eq(session_id))
-        .exec(txn)
-        .await?
-        .rows_affected;
+    let ended = sessions::drop_one(txn, user.id, session_id).await?;
     note_ended(txn, app, caller, user, ended).await?;
     Ok(ended > 0)
 }
 
 async fn note_ended(
-    txn: &impl ConnectionTrait,
+    txn: &Transaction,
     app: &App,
     caller: &Caller,
     user: &users::Model,

@@ -1,8 +1,7 @@
 //! What a signed-in user does with sessions.
 
 use sallyport_chassis::Caller;
-use sallyport_sql::StoreError;
-use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder};
+use sallyport_sql::{StoreError, commit};
 use uuid::Uuid;
 
 use super::session::{self, SessionContext, SessionRefusal};
@@ -25,24 +24,28 @@ pub async fn sign_out(app: &App, caller: &Caller) -> Result<(), SessionRefusal> 
     Ok(())
 }
 
-/// The user's live sessions, newest use first, and which of them is the caller's.
+/// A live session, and whether it is the one that asks.
+#[derive(Debug)]
+pub struct Open {
+    /// The session.
+    pub session: sessions::Model,
+    /// Whether it is the caller's.
+    pub current: bool,
+}
+
+/// The user's live sessions, newest use first.
 #[tracing::instrument(skip_all)]
-pub async fn list(
-    app: &App,
-    caller: &Caller,
-) -> Result<(Vec<sessions::Model>, Uuid), SessionRefusal> {
+pub async fn list(app: &App, caller: &Caller) -> Result<Vec<Open>, SessionRefusal> {
     let context = session::authenticate(app, caller).await?;
     context.require_signed_in()?;
-    let ended = sessions::ended(app.clock.now_ms(), app.settings.sessions.idle);
-    let open = sessions::Entity::find()
-        .filter(sessions::Column::UserId.eq(context.user.id))
-        .filter(ended.not())
-        .order_by_desc(sessions::Column::LastUsedAt)
-        .order_by_desc(sessions::Column::Id)
-        .all(app.database.connection())
-        .await
-        .map_err(StoreError::from)?;
-    Ok((open, context.session.id))
+    let (db, now_ms) = (app.database.connection(), app.clock.now_ms());
+    let idle = app.settings.sessions.idle;
+    let live = sessions::live_of(db, context.user.id, now_ms, idle).await?;
+    let open = live.into_iter().map(|session| Open {
+        current: session.id == context.session.id,
+        session,
+    });
+    Ok(open.collect())
 }
 
 /// Ends one session of the user, or all but the caller's; how many there were.
@@ -68,7 +71,7 @@ async fn end(
         Some(id) => u64::from(session::end_one(&txn, app, caller, &context.user, id).await?),
         None => session::end_others(&txn, app, caller, context).await?,
     };
-    txn.commit().await?;
+    commit(txn).await?;
     app.outbox_wake.notify_one();
     Ok(ended)
 }

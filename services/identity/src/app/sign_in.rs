@@ -12,9 +12,7 @@ use sallyport_chassis::keyring::new_token;
 use sallyport_chassis::{Caller, Secret, clock};
 use sallyport_email::EmailAddress;
 use sallyport_proto::admin::v1::EventResult;
-use sallyport_sql::StoreError;
-use sea_orm::ActiveValue::Set;
-use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter};
+use sallyport_sql::{StoreError, commit};
 use uuid::Uuid;
 
 use super::events::{self, EventDraft};
@@ -84,7 +82,9 @@ pub async fn sign_in(
     let counted = counted(email, address.as_ref());
     let mut subject = Subject::email(app, &counted, caller);
     let connection = app.database.connection();
-    let user = find_user(connection, address).await?;
+    // A text that cannot be an address is nobody's.
+    let email = address.as_ref().map_or("", EmailAddress::as_str);
+    let user = users::by_email(connection, email).await?;
     let user_id = user.as_ref().map_or(Uuid::nil(), |user| user.id);
     let mut stored = passwords::find(connection, user_id).await?;
     let remembered = !browser_token.is_empty()
@@ -159,18 +159,6 @@ fn counted(typed: &str, address: Option<&EmailAddress>) -> String {
     }
 }
 
-async fn find_user(
-    connection: &impl ConnectionTrait,
-    email: Option<EmailAddress>,
-) -> Result<Option<users::Model>, StoreError> {
-    let email = email.as_ref().map_or("", EmailAddress::as_str);
-    Ok(users::Entity::find()
-        .filter(users::Column::Email.eq(email))
-        .filter(users::Column::Status.ne(Status::Deleted))
-        .one(connection)
-        .await?)
-}
-
 /// Notes a guess that a limit refused, for an unknown e-mail, too: the relay leaves out what is
 /// nobody's.
 async fn limited(
@@ -211,7 +199,7 @@ async fn refuse(
         )
         .await?;
     }
-    txn.commit().await?;
+    commit(txn).await?;
     app.outbox_wake.notify_one();
     metrics::counter!("sign_in_failures_total").increment(1);
     Ok(())
@@ -291,32 +279,30 @@ async fn open(
         Stage::SignedIn
     };
     let session_id = clock::new_id(&*app.clock);
-    sessions::Entity::insert(sessions::ActiveModel {
-        id: Set(session_id),
-        user_id: Set(user.id),
-        token_hash: Set(sallyport_chassis::keyring::token_hash(token.expose())),
-        stage: Set(stage),
-        assurance: Set(1),
-        created_at: Set(now),
-        expires_at: Set(now + app.settings.sessions.overall.as_millis() as i64),
-        last_used_at: Set(now),
-        password_at: Set(now),
-        second_factor_at: Set(None),
-        authenticator_at: Set(None),
-        client_ip: Set(caller
+    let row = sessions::Model {
+        id: session_id,
+        user_id: user.id,
+        token_hash: sallyport_chassis::keyring::token_hash(token.expose()),
+        stage,
+        assurance: 1,
+        created_at: now,
+        expires_at: now + app.settings.sessions.overall.as_millis() as i64,
+        last_used_at: now,
+        password_at: now,
+        second_factor_at: None,
+        authenticator_at: None,
+        client_ip: caller
             .client_ip
             .map(|ip| ip.to_string())
-            .unwrap_or_default()),
-        user_agent: Set(caller.user_agent.clone()),
-        enrols_anew: Set(false),
-        challenge_id: Set(None),
-        challenge_purpose: Set(None),
-        challenge_number: Set(None),
-        challenge_expires_at: Set(None),
-    })
-    .exec_without_returning(&txn)
-    .await
-    .map_err(StoreError::from)?;
+            .unwrap_or_default(),
+        user_agent: caller.user_agent.clone(),
+        enrols_anew: false,
+        challenge_id: None,
+        challenge_purpose: None,
+        challenge_number: None,
+        challenge_expires_at: None,
+    };
+    sessions::insert(&txn, row).await?;
     let next = if asked { "second_factor" } else { "none" };
     let success = EventDraft::of(caller, user, "authn_login_success")
         .with("factor", "password")
@@ -324,7 +310,7 @@ async fn open(
     events::record(&txn, app, success).await?;
     let created = EventDraft::of(caller, user, "session_created").with("session", session_id);
     events::record(&txn, app, created).await?;
-    txn.commit().await.map_err(StoreError::from)?;
+    commit(txn).await?;
     app.outbox_wake.notify_one();
     metrics::counter!("sign_in_successes_total").increment(1);
     Ok(Opening::Opened(Opened { token, stage }))

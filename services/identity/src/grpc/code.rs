@@ -16,7 +16,7 @@ use crate::app::code::{
     LiveChallenge, cancel, enrolment_link, get, list_factors, phone_lost, resend, send_sign_in,
     send_step_up, use_authenticator, use_passkey, use_recovery_code, verify, watch,
 };
-use crate::store::challenges::Purpose;
+use crate::domain::challenge::Purpose;
 
 /// See the module.
 #[derive(Clone)]

@@ -12,7 +12,7 @@ use tonic::{Request, Response, Status};
 
 use super::status;
 use crate::app::{App, link, password};
-use crate::store::links::Purpose;
+use crate::domain::link::Purpose;
 
 /// The service.
 pub struct Passwords {

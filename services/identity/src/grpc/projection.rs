@@ -12,7 +12,6 @@ use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
 use crate::app::{App, projection};
-use crate::store::users;
 
 /// The service.
 pub struct Projection {
@@ -70,12 +69,12 @@ impl ProjectionService for Projection {
     }
 }
 
-pub(crate) fn decode(user: UserProjection) -> Result<users::Model, Refusal> {
+pub(crate) fn decode(user: UserProjection) -> Result<projection::User, Refusal> {
     let status = match user.status() {
         UserStatus::Unspecified => return Err(Refusal::field("user.status", "field.required")),
-        UserStatus::Active => users::Status::Active,
-        UserStatus::Disabled => users::Status::Disabled,
-        UserStatus::Deleted => users::Status::Deleted,
+        UserStatus::Active => projection::Status::Active,
+        UserStatus::Disabled => projection::Status::Disabled,
+        UserStatus::Deleted => projection::Status::Deleted,
     };
     let email = EmailAddress::parse(&user.email)
         .map_err(|_| Refusal::field("user.email", "email.invalid"))?;
@@ -95,7 +94,7 @@ pub(crate) fn decode(user: UserProjection) -> Result<users::Model, Refusal> {
             .collect::<Vec<_>>()
             .join("\n")
     };
-    Ok(users::Model {
+    Ok(projection::User {
         id: id("user.user_id", &user.user_id)?,
         organisation_id: id("user.organisation_id", &user.organisation_id)?,
         version,

@@ -14,9 +14,10 @@ use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
 use crate::app::session::SessionContext;
-use crate::app::{App, session, sessions, sign_in};
+use crate::app::sessions::{self, Open};
+use crate::app::{App, session, sign_in};
+use crate::domain::session::Stage;
 use crate::grpc::session_answers::SessionAnswers;
-use crate::store::sessions::{Model, Stage};
 
 /// The service.
 pub struct SignIn {
@@ -86,12 +87,9 @@ impl SignInService for SignIn {
         &self,
         request: Request<ListSessionsRequest>,
     ) -> Result<Response<ListSessionsResponse>, Status> {
-        let (open, current) = sessions::list(&self.app, &Caller::of(&request)?).await?;
+        let open = sessions::list(&self.app, &Caller::of(&request)?).await?;
         Ok(Response::new(ListSessionsResponse {
-            sessions: open
-                .into_iter()
-                .map(|session| encode_open(session, current))
-                .collect(),
+            sessions: open.into_iter().map(encode_open).collect(),
         }))
     }
 
@@ -154,13 +152,14 @@ fn encode(context: SessionContext) -> Session {
     }
 }
 
-fn encode_open(session: Model, current: Uuid) -> OpenSession {
+fn encode_open(open: Open) -> OpenSession {
+    let Open { session, current } = open;
     OpenSession {
         session_id: session.id.to_string(),
         created_at: Some(to_proto(from_ms(session.created_at))),
         last_used_at: Some(to_proto(from_ms(session.last_used_at))),
         client_ip: session.client_ip,
         user_agent: session.user_agent,
-        current: session.id == current,
+        current,
     }
 }

@@ -10,12 +10,11 @@ use super::code::{challenge, exposed};
 use crate::app::App;
 use crate::app::two_factor::browsers::{self, Remembered};
 use crate::app::two_factor::enable::{self, Enabled};
-use crate::app::two_factor::get::{self, State};
+use crate::app::two_factor::get::{self, Passkey, State};
 use crate::app::two_factor::{
     TwoFactorRefusal, change_number, disable, remake_recovery_codes, remove_authenticator,
     remove_passkey, rename_passkey, set_up_authenticator, set_up_passkey,
 };
-use crate::store::passkeys;
 
 /// See the module.
 #[derive(Clone)]
@@ -264,7 +263,7 @@ fn passkey_id(text: &str) -> Result<Uuid, Status> {
     Uuid::try_parse(text).map_err(|_| TwoFactorRefusal::PasskeyNotFound.into())
 }
 
-fn passkey(row: passkeys::Model) -> proto::Passkey {
+fn passkey(row: Passkey) -> proto::Passkey {
     let at = |ms| clock::to_proto(clock::from_ms(ms));
     proto::Passkey {
         passkey_id: row.id.to_string(),

@@ -7,51 +7,7 @@ use sea_orm::sea_query::Expr;
 use sea_orm::{EntityTrait, QueryFilter, QuerySelect};
 
 use super::sessions::{Column, Entity, Model};
-
-/// What a challenge is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Purpose {
-    /// The second step of signing in.
-    SignIn,
-    /// Proves the number of a user who has no working factor.
-    Enrolment,
-    /// Proves the number that is to take the place of another.
-    NumberChange,
-    /// Makes the second factor fresh.
-    StepUp,
-}
-
-impl Purpose {
-    /// Its stored word.
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::SignIn => "sign_in",
-            Self::Enrolment => "enrolment",
-            Self::NumberChange => "number_change",
-            Self::StepUp => "step_up",
-        }
-    }
-
-    /// Reads a stored word.
-    pub fn from_word(word: &str) -> Option<Self> {
-        [
-            Self::SignIn,
-            Self::Enrolment,
-            Self::NumberChange,
-            Self::StepUp,
-        ]
-        .into_iter()
-        .find(|purpose| purpose.word() == word)
-    }
-
-    /// Whether it binds a number.
-    pub fn binds(self) -> bool {
-        match self {
-            Self::Enrolment | Self::NumberChange => true,
-            Self::SignIn | Self::StepUp => false,
-        }
-    }
-}
+pub use crate::domain::challenge::Purpose;
 
 /// A challenge and everything that it is bound to.
 #[derive(Debug, Clone, PartialEq, Eq)]

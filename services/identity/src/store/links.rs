@@ -5,20 +5,14 @@ use sallyport_sql::StoreError;
 use sea_orm::entity::prelude::*;
 use sea_orm::{Condition, QueryOrder, QuerySelect};
 
-/// What a link is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, EnumIter, DeriveActiveEnum)]
-#[sea_orm(rs_type = "String", db_type = "String(StringLen::N(16))")]
-pub enum Purpose {
-    /// The first password of an invited user.
-    #[sea_orm(string_value = "invitation")]
-    Invitation,
-    /// A forgotten password.
-    #[sea_orm(string_value = "reset")]
-    Reset,
-    /// A disabled second factor that is to be enrolled anew.
-    #[sea_orm(string_value = "enrolment")]
-    Enrolment,
-}
+use super::words::stored_as_words;
+pub use crate::domain::link::Purpose;
+
+stored_as_words!(Purpose, 16, {
+    Invitation => "invitation",
+    Reset => "reset",
+    Enrolment => "enrolment",
+});
 
 /// One link.
 #[derive(Clone, PartialEq, Eq, DeriveEntityModel)]

@@ -16,5 +16,6 @@ pub mod second_steps;
 pub mod sessions;
 pub mod used_challenges;
 pub mod users;
+mod words;
 
 pub use migrations::Migrator;

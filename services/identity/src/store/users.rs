@@ -1,8 +1,9 @@
 //! What account-admin has told of each user.
 
-use sallyport_sql::StoreError;
-use sea_orm::QuerySelect;
+use sallyport_sql::{StoreError, is_unique_violation};
 use sea_orm::entity::prelude::*;
+use sea_orm::sea_query::{ExprTrait, OnConflict};
+use sea_orm::{IntoActiveModel, QuerySelect};
 
 /// Whether a user may sign in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, EnumIter, DeriveActiveEnum)]
@@ -76,4 +77,77 @@ impl ActiveModelBehavior for ActiveModel {}
 /// holds the whole database already.
 pub async fn lock(txn: &impl ConnectionTrait, id: Uuid) -> Result<Option<Model>, StoreError> {
     Ok(Entity::find_by_id(id).lock_exclusive().one(txn).await?)
+}
+
+/// The user of this id, whatever his status.
+pub async fn find(
+    connection: &impl ConnectionTrait,
+    id: Uuid,
+) -> Result<Option<Model>, StoreError> {
+    Ok(Entity::find_by_id(id).one(connection).await?)
+}
+
+/// Whose e-mail this is, unless he was deleted.
+pub async fn by_email(
+    connection: &impl ConnectionTrait,
+    email: &str,
+) -> Result<Option<Model>, StoreError> {
+    Ok(Entity::find()
+        .filter(Column::Email.eq(email))
+        .filter(Column::Status.ne(Status::Deleted))
+        .one(connection)
+        .await?)
+}
+
+/// Whose e-mail this is, if he may sign in.
+pub async fn active_by_email(
+    connection: &impl ConnectionTrait,
+    email: &str,
+) -> Result<Option<Model>, StoreError> {
+    Ok(Entity::find()
+        .filter(Column::Email.eq(email))
+        .filter(Column::Status.eq(Status::Active))
+        .one(connection)
+        .await?)
+}
+
+/// What became of a user that was told of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Put {
+    /// He is stored.
+    Stored,
+    /// This version, or a newer one, is there.
+    Known,
+    /// Another user, not deleted, has the e-mail. The transaction can only be given up.
+    EmailTaken,
+}
+
+/// Stores a user, unless this version or a newer one is there.
+pub async fn put(txn: &impl ConnectionTrait, user: Model) -> Result<Put, StoreError> {
+    let newer = Expr::col((Entity, Column::Version)).lt(user.version);
+    let written = Entity::insert(user.into_active_model())
+        .on_conflict(
+            OnConflict::column(Column::Id)
+                .update_columns([
+                    Column::OrganisationId,
+                    Column::Version,
+                    Column::Email,
+                    Column::Status,
+                    Column::Permissions,
+                    Column::TwoFactorRequired,
+                    Column::Locale,
+                    Column::Licensed,
+                    Column::ContextWords,
+                ])
+                .action_and_where(newer)
+                .to_owned(),
+        )
+        .exec_without_returning(txn)
+        .await;
+    match written {
+        Err(error) if is_unique_violation(&error) => Ok(Put::EmailTaken),
+        Err(error) => Err(error.into()),
+        Ok(0) => Ok(Put::Known),
+        Ok(_) => Ok(Put::Stored),
+    }
 }

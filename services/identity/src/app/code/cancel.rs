@@ -1,7 +1,7 @@
 //! Dropping the session's challenge.
 
 use sallyport_chassis::Caller;
-use sallyport_sql::StoreError;
+use sallyport_sql::commit;
 
 use super::otp;
 use super::refusal::CodeRefusal;
@@ -19,7 +19,7 @@ pub async fn cancel_challenge(app: &App, caller: &Caller) -> Result<(), CodeRefu
     let tx = app.database.begin().await?;
     pending_enrolments::drop_of_session(&tx, context.user.id, context.session.id).await?;
     challenges::clear(&tx, &challenge).await?;
-    tx.commit().await.map_err(StoreError::from)?;
+    commit(tx).await?;
     otp::cancel(app, caller, &challenge).await;
     Ok(())
 }

@@ -7,8 +7,7 @@ use std::time::Duration;
 
 use sallyport_chassis::{Caller, Secret, clock};
 use sallyport_proto::otp::v1::Notice as SmsNotice;
-use sallyport_sql::StoreError;
-use sea_orm::ConnectionTrait;
+use sallyport_sql::{Transaction, commit};
 use uuid::Uuid;
 
 use super::refusal::CodeRefusal;
@@ -73,7 +72,7 @@ pub async fn send(app: &App, caller: &Caller) -> Result<(), CodeRefusal> {
     notices::tell_by_sms(&tx, app, user, SmsNotice::EnrolmentLink, &number).await?;
     let event = EventDraft::of(caller, user, "two_factor_link_requested");
     events::record(&tx, app, event).await?;
-    tx.commit().await.map_err(StoreError::from)?;
+    commit(tx).await?;
     app.outbox_wake.notify_one();
     Ok(())
 }
@@ -106,14 +105,14 @@ pub async fn take(app: &App, caller: &Caller, link_token: &Secret) -> Result<Sec
         ..Renewal::default()
     };
     let session_token = session::renew(&tx, app, &context, renewal).await?;
-    tx.commit().await.map_err(StoreError::from)?;
+    commit(tx).await?;
     app.outbox_wake.notify_one();
     Ok(session_token)
 }
 
 /// Holds the rows of the user and of his second step, in the order of everybody who holds both, and
 /// refuses unless the link may stand in for the factor.
-async fn hold_disabled(tx: &impl ConnectionTrait, user_id: Uuid) -> Result<(), CodeRefusal> {
+async fn hold_disabled(tx: &Transaction, user_id: Uuid) -> Result<(), CodeRefusal> {
     users::lock(tx, user_id).await?;
     let step = second_steps::lock(tx, user_id)
         .await?

@@ -2,6 +2,7 @@
 
 use sallyport_chassis::{Caller, IdempotencyKey, clock};
 use sallyport_phone::PhoneNumber;
+use sallyport_sql::{commit, roll_back};
 
 use super::refusal::CodeRefusal;
 use super::{LiveChallenge, note_unsent, otp};
@@ -83,9 +84,7 @@ pub(crate) async fn open(
         pending_enrolments::drop_of_session(&tx, user.id, context.session.id).await?;
     }
     let Stored::Displaced(before) = challenges::put(&tx, &challenge, expires_at).await? else {
-        tx.rollback()
-            .await
-            .map_err(sallyport_sql::StoreError::from)?;
+        roll_back(tx).await?;
         otp::cancel(app, caller, &challenge).await;
         return Err(SessionRefusal::Expired.into());
     };
@@ -102,7 +101,7 @@ pub(crate) async fn open(
             events::record(&tx, app, event).await?;
         }
     }
-    tx.commit().await.map_err(sallyport_sql::StoreError::from)?;
+    commit(tx).await?;
     app.outbox_wake.notify_one();
 
     ended.retain(|before| before.id != challenge.id);

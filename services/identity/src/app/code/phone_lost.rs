@@ -2,7 +2,7 @@
 //! access away and gives none. What gets in afterwards is what got in before, but for the phone.
 
 use sallyport_chassis::Caller;
-use sallyport_sql::StoreError;
+use sallyport_sql::commit;
 
 use super::otp;
 use super::refusal::CodeRefusal;
@@ -62,7 +62,7 @@ pub async fn report(app: &App, caller: &Caller) -> Result<(), CodeRefusal> {
     events::record(&tx, app, event).await?;
     // Also to the phone: whoever has it in his hand has not lost it.
     notices::tell(&tx, app, user, Notice::PhoneLost, &number).await?;
-    tx.commit().await.map_err(StoreError::from)?;
+    commit(tx).await?;
     app.outbox_wake.notify_one();
     if let Some(challenge) = challenge {
         otp::cancel(app, caller, &challenge).await;

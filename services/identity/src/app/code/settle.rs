@@ -2,8 +2,7 @@
 
 use sallyport_chassis::keyring::{new_token, token_hash};
 use sallyport_chassis::{Caller, Secret, clock};
-use sallyport_sql::StoreError;
-use sea_orm::ConnectionTrait;
+use sallyport_sql::{StoreError, Transaction, commit};
 
 use super::open_to_attempts;
 use super::refusal::CodeRefusal;
@@ -112,7 +111,7 @@ pub(super) async fn settle_right(
         ..Renewal::default()
     };
     let session_token = session::renew(&tx, app, context, renewal).await?;
-    tx.commit().await.map_err(StoreError::from)?;
+    commit(tx).await?;
     app.outbox_wake.notify_one();
     Ok(Verified {
         purpose,
@@ -124,7 +123,7 @@ pub(super) async fn settle_right(
 
 /// The count and what it led to are gone, and the success stands in the log.
 pub(super) async fn succeed(
-    tx: &impl ConnectionTrait,
+    tx: &Transaction,
     settlement: &Settlement<'_>,
 ) -> Result<(), StoreError> {
     let user = &settlement.context.user;
@@ -140,7 +139,7 @@ pub(super) async fn succeed(
 
 /// Remembers the caller's browser; its token.
 pub(super) async fn remember(
-    tx: &impl ConnectionTrait,
+    tx: &Transaction,
     settlement: &Settlement<'_>,
 ) -> Result<Secret, StoreError> {
     let Settlement {
@@ -232,13 +231,13 @@ pub(super) async fn settle_wrong(
         }
         Consequence::Counted | Consequence::Locked(_) | Consequence::Disabled => {}
     }
-    tx.commit().await?;
+    commit(tx).await?;
     app.outbox_wake.notify_one();
     Ok(())
 }
 
 async fn tell_closed(
-    tx: &impl ConnectionTrait,
+    tx: &Transaction,
     settlement: &Settlement<'_>,
     notice: Notice,
 ) -> Result<(), StoreError> {

@@ -2,7 +2,7 @@
 //! which both share, is taken first; what otp-api does for a code by SMS is done here.
 
 use sallyport_chassis::{Caller, Secret};
-use sallyport_sql::StoreError;
+use sallyport_sql::commit;
 use uuid::Uuid;
 
 use super::refusal::CodeRefusal;
@@ -164,7 +164,7 @@ async fn settle_right(
         ..Renewal::default()
     };
     let session_token = session::renew(&tx, app, context, renewal).await?;
-    tx.commit().await.map_err(StoreError::from)?;
+    commit(tx).await?;
     app.outbox_wake.notify_one();
     if let Some(challenge) = challenge {
         otp::cancel(app, caller, &challenge).await;

@@ -2,7 +2,7 @@
 //! own, so that whoever guesses SMS codes cannot shut the user out.
 
 use sallyport_chassis::{Caller, Secret};
-use sallyport_sql::StoreError;
+use sallyport_sql::commit;
 
 use super::refusal::CodeRefusal;
 use super::{detached, note_closed, otp, remaining, superseded};
@@ -76,7 +76,7 @@ async fn attempt(
             .refused("recovery_code.wrong")
             .with("method", "recovery_code");
         events::record(&tx, app, event).await?;
-        tx.commit().await.map_err(StoreError::from)?;
+        commit(tx).await?;
         app.outbox_wake.notify_one();
         return Err(CodeRefusal::RecoveryWrong);
     }
@@ -104,7 +104,7 @@ async fn attempt(
         ..Renewal::default()
     };
     let session_token = session::renew(&tx, app, context, renewal).await?;
-    tx.commit().await.map_err(StoreError::from)?;
+    commit(tx).await?;
     app.outbox_wake.notify_one();
     if let Some(challenge) = challenge {
         otp::cancel(app, caller, &challenge).await;

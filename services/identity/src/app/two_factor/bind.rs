@@ -3,8 +3,7 @@
 
 use sallyport_chassis::{Caller, Secret, clock};
 use sallyport_phone::PhoneNumber;
-use sallyport_sql::StoreError;
-use sea_orm::ConnectionTrait;
+use sallyport_sql::{Connection, StoreError, Transaction};
 use uuid::Uuid;
 
 use super::recovery_set;
@@ -22,7 +21,7 @@ use crate::store::{
 
 /// Refuses a number that many users have already (rule 13), without a hint whose it is.
 pub(crate) async fn refuse_shared(
-    db: &impl ConnectionTrait,
+    db: &impl Connection,
     app: &App,
     user_id: Uuid,
     number: &PhoneNumber,
@@ -36,7 +35,7 @@ pub(crate) async fn refuse_shared(
 
 /// The proved number takes the place of the confirmed one.
 pub(crate) async fn replace_number(
-    tx: &impl ConnectionTrait,
+    tx: &Transaction,
     app: &App,
     proved: &Challenge,
     reason: EndReason,
@@ -50,7 +49,7 @@ pub(crate) async fn replace_number(
 /// Where a disabled number is enrolled anew by another one, the old one is told, and the day of rule
 /// 41 begins, as with every change of number.
 pub(crate) async fn enrol_anew(
-    tx: &impl ConnectionTrait,
+    tx: &Transaction,
     app: &App,
     user: &users::Model,
     proved: &Challenge,
@@ -68,7 +67,7 @@ pub(crate) async fn enrol_anew(
 /// Sign-in asks from now on, for this number and nothing that was a factor before; other sessions and
 /// remembered browsers end. Returns the new recovery codes.
 pub(crate) async fn activate(
-    tx: &impl ConnectionTrait,
+    tx: &Transaction,
     app: &App,
     caller: &Caller,
     context: &SessionContext,
@@ -87,7 +86,7 @@ pub(crate) async fn activate(
 /// Sign-in asks from now on, for a factor that the caller has bound and that is no number. Returns the
 /// new recovery codes.
 pub(crate) async fn activate_without_number(
-    tx: &impl ConnectionTrait,
+    tx: &Transaction,
     app: &App,
     caller: &Caller,
     user: &users::Model,
@@ -106,7 +105,7 @@ pub(crate) async fn activate_without_number(
 
 /// Codes to the number sign in from now on; other sessions and remembered browsers end.
 pub(crate) async fn number_added(
-    tx: &impl ConnectionTrait,
+    tx: &Transaction,
     app: &App,
     caller: &Caller,
     context: &SessionContext,
@@ -124,7 +123,7 @@ pub(crate) async fn number_added(
 
 /// The proved number replaces the one that worked until now, which is told.
 pub(crate) async fn change_number(
-    tx: &impl ConnectionTrait,
+    tx: &Transaction,
     app: &App,
     caller: &Caller,
     context: &SessionContext,

@@ -1,7 +1,7 @@
 //! The browsers that a user had remembered: which they are, and forgetting them.
 
 use sallyport_chassis::{Caller, Secret};
-use sallyport_sql::StoreError;
+use sallyport_sql::commit;
 use uuid::Uuid;
 
 use crate::app::App;
@@ -58,7 +58,7 @@ pub async fn revoke(
         let event = EventDraft::of(caller, user, "browser_forgotten").with("browsers", forgotten);
         events::record(&tx, app, event).await?;
     }
-    tx.commit().await.map_err(StoreError::from)?;
+    commit(tx).await?;
     app.outbox_wake.notify_one();
     Ok(forgotten)
 }

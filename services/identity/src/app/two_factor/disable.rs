@@ -1,7 +1,7 @@
 //! Unticking the box.
 
 use sallyport_chassis::{Caller, Secret};
-use sallyport_sql::StoreError;
+use sallyport_sql::commit;
 
 use super::{TwoFactorRefusal, note_forbidden, require_both_fresh, require_settled_number};
 use crate::app::App;
@@ -74,7 +74,7 @@ pub async fn disable_two_factor(app: &App, caller: &Caller) -> Result<Secret, Tw
     .await?;
     notices::tell(&tx, app, user, Notice::TwoFactorDisabled, &number).await?;
     let session_token = session::renew(&tx, app, &context, Renewal::default()).await?;
-    tx.commit().await.map_err(StoreError::from)?;
+    commit(tx).await?;
     app.outbox_wake.notify_one();
     Ok(session_token)
 }

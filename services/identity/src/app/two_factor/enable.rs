@@ -2,7 +2,7 @@
 
 use sallyport_chassis::{Caller, Secret};
 use sallyport_phone::PhoneNumber;
-use sallyport_sql::StoreError;
+use sallyport_sql::commit;
 
 use super::{TwoFactorRefusal, bind, require_both_fresh};
 use crate::app::App;
@@ -103,7 +103,7 @@ async fn activate_at_once(
     second_steps::clear(&tx, context.user.id).await?;
     let recovery_codes = bind::activate(&tx, app, caller, context, number).await?;
     let session_token = session::renew(&tx, app, context, Renewal::default()).await?;
-    tx.commit().await.map_err(StoreError::from)?;
+    commit(tx).await?;
     app.outbox_wake.notify_one();
     Ok(Enabled::Active {
         recovery_codes,

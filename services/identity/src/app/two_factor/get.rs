@@ -7,6 +7,7 @@ use super::TwoFactorRefusal;
 use crate::app::App;
 use crate::app::session::authenticate;
 use crate::store::challenges::Purpose;
+pub use crate::store::passkeys::Model as Passkey;
 use crate::store::{
     authenticators, factors, passkeys, pending_enrolments, recovery_codes, second_steps,
 };

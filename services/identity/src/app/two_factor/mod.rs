@@ -20,8 +20,7 @@ use std::time::Duration;
 
 use sallyport_chassis::Caller;
 use sallyport_phone::PhoneError;
-use sallyport_sql::StoreError;
-use sea_orm::ConnectionTrait;
+use sallyport_sql::{Connection, StoreError};
 use uuid::Uuid;
 
 use super::App;
@@ -109,7 +108,7 @@ fn require_both_fresh(app: &App, context: &SessionContext) -> Result<(), TwoFact
 }
 
 /// How many factors of the user work: his number, his authenticator app, each passkey.
-async fn count_factors(db: &impl ConnectionTrait, user_id: Uuid) -> Result<u64, StoreError> {
+async fn count_factors(db: &impl Connection, user_id: Uuid) -> Result<u64, StoreError> {
     let number = factors::confirmed(db, user_id).await?.is_some();
     let app = authenticators::live(db, user_id).await?.is_some();
     let passkeys = passkeys::count(db, user_id).await?;

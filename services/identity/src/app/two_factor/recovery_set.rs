@@ -1,8 +1,7 @@
 //! Sets of recovery codes: shown once, kept as keyed hashes.
 
 use sallyport_chassis::{Secret, clock};
-use sallyport_sql::StoreError;
-use sea_orm::ConnectionTrait;
+use sallyport_sql::{StoreError, Transaction};
 use uuid::Uuid;
 
 use crate::app::App;
@@ -13,7 +12,7 @@ const LABEL: &[u8] = b"recovery code";
 
 /// Makes a new set in place of the old one.
 pub(crate) async fn remake(
-    tx: &impl ConnectionTrait,
+    tx: &Transaction,
     app: &App,
     user_id: Uuid,
 ) -> Result<Vec<Secret>, StoreError> {

@@ -1,7 +1,7 @@
 //! A new set of recovery codes.
 
 use sallyport_chassis::{Caller, Secret};
-use sallyport_sql::StoreError;
+use sallyport_sql::commit;
 
 use super::{TwoFactorRefusal, recovery_set, require_both_fresh, require_settled_number};
 use crate::app::App;
@@ -39,7 +39,7 @@ pub async fn remake_recovery_codes(
     events::record(&tx, app, event).await?;
     let number = factors::confirmed(&tx, user.id).await?;
     notices::tell(&tx, app, user, Notice::RecoveryCodesRemade, &number).await?;
-    tx.commit().await.map_err(StoreError::from)?;
+    commit(tx).await?;
     app.outbox_wake.notify_one();
     Ok(codes)
 }

@@ -2,7 +2,7 @@
 //! two-factor authentication is switched off instead, with what that asks.
 
 use sallyport_chassis::{Caller, Secret};
-use sallyport_sql::StoreError;
+use sallyport_sql::commit;
 
 use super::{TwoFactorRefusal, count_factors, require_both_fresh, require_settled_number};
 use crate::app::App;
@@ -56,7 +56,7 @@ pub async fn remove(app: &App, caller: &Caller) -> Result<Secret, TwoFactorRefus
     events::record(&tx, app, event).await?;
     notices::tell(&tx, app, user, Notice::AuthenticatorRemoved, &number).await?;
     let session_token = session::renew(&tx, app, &context, Renewal::default()).await?;
-    tx.commit().await.map_err(StoreError::from)?;
+    commit(tx).await?;
     app.outbox_wake.notify_one();
     Ok(session_token)
 }

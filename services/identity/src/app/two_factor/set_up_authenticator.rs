@@ -3,7 +3,7 @@
 
 use jiff::Timestamp;
 use sallyport_chassis::{Caller, Secret, clock};
-use sallyport_sql::StoreError;
+use sallyport_sql::commit;
 
 use super::{TwoFactorRefusal, authenticator, bind, require_both_fresh, require_settled_number};
 use crate::app::App;
@@ -130,7 +130,7 @@ pub async fn confirm(
         ..Renewal::default()
     };
     let session_token = session::renew(&tx, app, &context, renewal).await?;
-    tx.commit().await.map_err(StoreError::from)?;
+    commit(tx).await?;
     app.outbox_wake.notify_one();
     Ok(Confirmed {
         session_token,
