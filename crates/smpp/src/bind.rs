@@ -1,6 +1,6 @@
 //! A bind that lives: one session after another, with rests where the carrier asks for them.
 
-use std::future::Future;
+use std::future::{Future, ready};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -121,6 +121,16 @@ impl Bind {
     /// rests, the message comes back at once as not written. An answer that asks for a rest, or
     /// says that the bind is broken, is acted upon here.
     pub async fn submit(&self, request: &SubmitRequest) -> SubmitOutcome {
+        self.submit_after(request, ready(true)).await
+    }
+
+    /// [`Bind::submit`], with `before` awaited once there is a slot of the window and nothing is left
+    /// to do but to write. Where it says no, nothing is written.
+    pub async fn submit_after(
+        &self,
+        request: &SubmitRequest,
+        before: impl Future<Output = bool>,
+    ) -> SubmitOutcome {
         let inner = &self.inner;
         if inner.stop.is_cancelled() {
             return SubmitOutcome::NotWritten(NotWritten::Stopping);
@@ -132,8 +142,15 @@ impl Bind {
         let Some(session) = session else {
             return SubmitOutcome::NotWritten(NotWritten::NotBound);
         };
-        // Asked again once a slot is there: a rest may have begun meanwhile.
-        let gate = || inner.may_speak();
+        // Asked again once a slot is there, and after what took its time: a rest may have begun
+        // meanwhile.
+        let gate = async {
+            inner.may_speak()?;
+            if !before.await {
+                return Err(NotWritten::Withdrawn);
+            }
+            inner.may_speak()
+        };
         let learn = |answer: &Answer| match classify(answer.command_status) {
             Class::Accepted => inner.pause().accepted(Instant::now()),
             Class::Bind(rest) => inner.rest(&rest, &session),

@@ -61,6 +61,8 @@ pub enum NotWritten {
     Stopping,
     /// The session is bound as a receiver.
     ReceiverOnly,
+    /// What had to come before the writing said no.
+    Withdrawn,
 }
 
 /// The answer of the carrier.

@@ -9,6 +9,7 @@ if (state) {
   const tries = document.getElementById("tries");
   const expiry = document.getElementById("expiry");
   const resend = document.getElementById("resend");
+  const spent = document.getElementById("spent");
   const over = document.getElementById("over");
   const WARNING = 150;
 
@@ -16,7 +17,7 @@ if (state) {
   let at = performance.now();
   let expiresIn = Number(state.dataset.expiresIn);
   let resendIn = Number(state.dataset.resendIn);
-  let sendsLeft = 1;
+  let sendsLeft = Number(state.dataset.sendsLeft);
   let said = "";
 
   const left = (seconds) => Math.max(0, Math.ceil(seconds - (performance.now() - at) / 1000));
@@ -30,7 +31,8 @@ if (state) {
     const wait = left(resendIn);
     const life = left(expiresIn);
     resend.disabled = wait > 0 || life === 0 || sendsLeft === 0;
-    say(resend, wait > 0 && life > 0
+    spent.hidden = sendsLeft > 0 || life === 0;
+    say(resend, wait > 0 && life > 0 && sendsLeft > 0
       ? resend.dataset.waiting.replace("{}", clock(wait))
       : resend.dataset.ready);
     if (life === 0) {

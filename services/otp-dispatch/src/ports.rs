@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
+use futures::future::BoxFuture;
 use sallyport_phone::PhoneNumber;
 
 use crate::domain::challenge::{
@@ -95,7 +96,8 @@ pub enum Claim {
 /// How a dispatcher ends its hold on a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Settle {
-    /// Names the route before writing, so that a death in between is known as doubt.
+    /// Names the route before writing, once that is certain, so that a death in between is known as
+    /// doubt, and one before is not.
     Writing {
         /// The route's name.
         route: String,
@@ -291,17 +293,23 @@ pub enum Submission {
     Unanswered,
 }
 
+/// What is recorded before a message is written; whether it may be written then.
+pub type Record<'a> = BoxFuture<'a, bool>;
+
 /// A way to a carrier.
 #[async_trait]
 pub trait SmsRoute: Send + Sync {
     /// The route's name in states, logs and metrics.
     fn name(&self) -> &str;
 
-    /// Hands a text of one segment to the carrier and waits for its answer. `message_id` is for
-    /// deduplication and logs; `deadline_at` (unix milliseconds) bounds its validity at the carrier,
-    /// and once it has passed nothing is written.
+    /// Hands a text of one segment to the carrier and waits for its answer. `record` is awaited when
+    /// nothing is left to wait for but the carrier: whoever dies before it has written nothing, and
+    /// where it says no nothing is written. `message_id` is for deduplication and logs; `deadline_at`
+    /// (unix milliseconds) bounds its validity at the carrier, and once it has passed nothing is
+    /// written.
     async fn submit(
         &self,
+        record: Record<'_>,
         message_id: &str,
         number: &PhoneNumber,
         text: &str,

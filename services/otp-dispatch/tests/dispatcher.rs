@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[path = "dispatcher/failover.rs"]
+mod failover;
 #[path = "dispatcher/rig.rs"]
 mod rig;
 
@@ -14,7 +16,7 @@ use async_trait::async_trait;
 use otp_dispatch::config::{RouteConfig, SmppRouteConfig};
 use otp_dispatch::dispatcher::Routes;
 use otp_dispatch::domain::message::{Class, MessageState};
-use otp_dispatch::ports::{Claim, Settle, SmsRoute, Submission};
+use otp_dispatch::ports::{Claim, Record, Settle, SmsRoute, Submission};
 use sallyport_chassis::Secret;
 use sallyport_phone::PhoneNumber;
 use sallyport_testkit::{ForeignSmsc, SmscOptions};
@@ -130,7 +132,17 @@ impl SmsRoute for Scripted {
         self.name
     }
 
-    async fn submit(&self, id: &str, _: &PhoneNumber, _: &str, _: i64) -> Submission {
+    async fn submit(
+        &self,
+        record: Record<'_>,
+        id: &str,
+        _: &PhoneNumber,
+        _: &str,
+        _: i64,
+    ) -> Submission {
+        if !record.await {
+            return Submission::NotWritten;
+        }
         self.submitted.fetch_add(1, Ordering::SeqCst);
         let mut answers = self.answers.lock().unwrap();
         let answer = match answers.is_empty() {
@@ -239,9 +251,11 @@ async fn a_message_that_nobody_took_comes_again_after_its_wait() {
     );
 }
 
-/// A route that tells when it is asked, and never answers.
+/// A route that tells when it has come as far as it ever does.
 struct Silent {
     name: &'static str,
+    /// It writes, and waits for an answer; else it waits for a slot.
+    writes: bool,
     asked: Notify,
 }
 
@@ -251,7 +265,17 @@ impl SmsRoute for Silent {
         self.name
     }
 
-    async fn submit(&self, _: &str, _: &PhoneNumber, _: &str, _: i64) -> Submission {
+    async fn submit(
+        &self,
+        record: Record<'_>,
+        _: &str,
+        _: &PhoneNumber,
+        _: &str,
+        _: i64,
+    ) -> Submission {
+        if self.writes {
+            assert!(record.await);
+        }
         self.asked.notify_one();
         std::future::pending().await
     }
@@ -278,6 +302,7 @@ async fn after_a_death(class: Class, again: bool) -> (usize, usize, Settle) {
     let silent = |name| {
         Arc::new(Silent {
             name,
+            writes: true,
             asked: Notify::new(),
         })
     };
@@ -313,6 +338,40 @@ async fn a_death_while_writing_is_doubt() {
     );
     // The one resend is used up, also when its dispatcher died over it.
     assert_eq!(after_a_death(Class::Code, true).await, (0, 0, unknown("b")));
+}
+
+/// Who waits for a slot has written nothing: a notice is sent, and a code by the first route.
+#[tokio::test]
+async fn a_death_before_there_is_a_slot_is_no_doubt() {
+    for class in [Class::Code, Class::Notice] {
+        let (rig, clock) = Rig::embedded().await;
+        let message = rig.message(class, "text");
+        rig.accept(&message).await;
+        let full = Arc::new(Silent {
+            name: "a",
+            writes: false,
+            asked: Notify::new(),
+        });
+        let routes = Routes::of(vec![full.clone()], 4, Duration::from_secs(1));
+        let running = rig.dispatch(&routes);
+        tokio::time::timeout(NEVER, full.asked.notified())
+            .await
+            .unwrap();
+        running.die().await;
+        clock.advance(Duration::from_secs(60));
+
+        let (seen, _asked) = mpsc::unbounded_channel();
+        let a = Scripted::new("a", vec![], &seen);
+        let routes = Routes::of(vec![a.clone()], 4, Duration::from_secs(1));
+        let running = rig.dispatch(&routes);
+        let end = rig.outcome(&message).await;
+        running.stop().await;
+        assert!(
+            matches!(&end, Settle::Accepted { route, .. } if route == "a"),
+            "{end:?}"
+        );
+        assert_eq!(a.submitted.load(Ordering::SeqCst), 1);
+    }
 }
 
 #[tokio::test]

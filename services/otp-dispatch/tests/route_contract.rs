@@ -184,7 +184,8 @@ impl Rig {
 
     async fn submit(&self, id: &str, to: &PhoneNumber, text: &str) -> Submission {
         let deadline_at = self.clock.now_ms() + LIFE;
-        self.route.submit(id, to, text, deadline_at).await
+        let record = Box::pin(std::future::ready(true));
+        self.route.submit(record, id, to, text, deadline_at).await
     }
 
     /// Submits what must be accepted; the carrier's id.
@@ -295,7 +296,9 @@ async fn the_number_arrives_as_it_was_given(rig: Rig) {
 async fn a_message_past_its_deadline_is_not_written(rig: Rig) {
     let (to, now) = (number(NUMBER), rig.clock.now_ms());
     for deadline_at in [now, now - 1, now - LIFE] {
-        let submission = rig.route.submit("late", &to, "late", deadline_at).await;
+        let record = Box::pin(std::future::ready(true));
+        let submission = rig.route.submit(record, "late", &to, "late", deadline_at);
+        let submission = submission.await;
         let late = now - deadline_at;
         assert_eq!(submission, Submission::NotWritten, "{late} ms late");
     }

@@ -5,6 +5,7 @@ mod meters;
 mod reader;
 mod writer;
 
+use std::future::{Future, ready};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -146,7 +147,7 @@ impl Session {
     ///
     /// Dropping the future frees the slot. The message may then have been written or not.
     pub async fn submit(&self, request: &SubmitRequest) -> SubmitOutcome {
-        self.submit_with(request, || Ok(()), |_| ()).await
+        self.submit_with(request, ready(Ok(())), |_| ()).await
     }
 
     /// [`Session::submit`], with a last word of `gate` once the slot is there, and with `learn`
@@ -154,7 +155,7 @@ impl Session {
     pub(crate) async fn submit_with(
         &self,
         request: &SubmitRequest,
-        gate: impl FnOnce() -> Result<(), NotWritten>,
+        gate: impl Future<Output = Result<(), NotWritten>>,
         learn: impl FnOnce(&Answer),
     ) -> SubmitOutcome {
         let outcome = self
@@ -168,7 +169,7 @@ impl Session {
     async fn launch(
         &self,
         request: &SubmitRequest,
-        gate: impl FnOnce() -> Result<(), NotWritten>,
+        gate: impl Future<Output = Result<(), NotWritten>>,
         learn: impl FnOnce(&Answer),
     ) -> Result<SubmitOutcome, NotWritten> {
         if self.mode == BindMode::Receiver {
@@ -181,7 +182,7 @@ impl Session {
             .await
             .map_err(|_| NotWritten::WindowFull)?
             .map_err(|_| self.shared.refusal())?;
-        gate()?;
+        gate.await?;
         let mut waiting = Shared::launch(&self.shared, request.pdu())?;
         let started = tokio::time::Instant::now();
         let settled = match timeout(self.response_timeout, waiting.settled()).await {

@@ -1,4 +1,5 @@
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use rusmpp::{CommandId, Pdu};
@@ -195,6 +196,36 @@ async fn a_rest_holds_those_who_wait_for_a_slot() {
     );
     assert!(matches!(first, SubmitOutcome::Answered(_)), "{first:?}");
     assert_eq!(why(&second), NotWritten::Paused);
+}
+
+#[tokio::test]
+async fn what_comes_before_the_writing_waits_for_the_slot_and_may_forbid_it() {
+    let (listener, config) = listen(0).await;
+    let mut started = start(SessionConfig {
+        window: 1,
+        ..config
+    });
+    let mut carrier = accept(&listener, 0).await;
+    started.bound().await;
+    let request = request();
+    let answered = AtomicBool::new(false);
+    let mut asked = None;
+    let before = async {
+        asked = Some(answered.load(Ordering::SeqCst));
+        false
+    };
+    let (first, second, ()) = tokio::join!(
+        started.bind.submit(&request),
+        started.bind.submit_after(&request, before),
+        async {
+            let (sequence, _) = carrier.submit().await;
+            answered.store(true, Ordering::SeqCst);
+            carrier.answer(sequence, 0, "x").await;
+        }
+    );
+    assert!(matches!(first, SubmitOutcome::Answered(_)), "{first:?}");
+    assert_eq!(why(&second), NotWritten::Withdrawn);
+    assert_eq!(asked, Some(true), "before there was a slot");
 }
 
 #[tokio::test]

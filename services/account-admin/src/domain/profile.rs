@@ -1,6 +1,6 @@
 //! The fields that a user may change himself (rule 57): a bad one is named, and none is saved.
 
-use sallyport_phone::{Country, PhoneNumber};
+use sallyport_phone::{Country, PhoneError, PhoneNumber};
 
 /// Longest name, in characters.
 const LONGEST_NAME: usize = 100;
@@ -58,11 +58,11 @@ pub fn check(typed: &Typed<'_>, stored_number: &str) -> Result<ProfileFields, Ve
     let fields = ProfileFields {
         first_name: take("first_name", name(typed.first_name), &mut faults),
         last_name: take("last_name", name(typed.last_name), &mut faults),
-        mobile_number: take(
-            "mobile_number",
-            number(typed.mobile_number, stored_number),
-            &mut faults,
-        ),
+        mobile_number: number(typed.mobile_number, stored_number).unwrap_or_else(|error| {
+            // Where nothing says whose number it is, people mend the country.
+            faults.push((error.field(), error.reason()));
+            None
+        }),
         default_sms_country: take(
             "default_sms_country",
             country(typed.default_sms_country),
@@ -118,7 +118,7 @@ fn deceives(c: char) -> bool {
         || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
-fn number(typed: &str, stored: &str) -> Result<Option<PhoneNumber>, &'static str> {
+fn number(typed: &str, stored: &str) -> Result<Option<PhoneNumber>, PhoneError> {
     let typed = typed.trim();
     if typed.is_empty() {
         return Ok(None);
@@ -129,7 +129,7 @@ fn number(typed: &str, stored: &str) -> Result<Option<PhoneNumber>, &'static str
         // The country picked by default never decides whose number it is (rules 1 and 8).
         sallyport_phone::parse(typed, None)
     };
-    number.map(Some).map_err(|error| error.reason())
+    number.map(Some)
 }
 
 fn country(typed: &str) -> Result<String, &'static str> {
@@ -217,7 +217,7 @@ mod tests {
             [
                 ("first_name", "field.required"),
                 ("last_name", "field.invalid"),
-                ("mobile_number", "phone.country_required"),
+                ("country", "phone.country_required"),
                 ("default_sms_country", "country.unknown"),
                 ("time_zone", "time_zone.unknown"),
                 ("date_format", "date_format.unknown"),

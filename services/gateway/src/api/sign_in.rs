@@ -181,6 +181,9 @@ pub(crate) struct Revoked {
 }
 
 /// Ends one session, or all others
+///
+/// Any but the one that asks needs the password typed within the last five minutes; else 409 with
+/// `password_confirmation_required`, and confirmPassword comes first.
 #[utoipa::path(post, path = "/sessions/revoke", operation_id = "revokeSessions", tag = "sign-in",
     security(("session" = [])), request_body = RevokeSessions,
     responses((status = 200, body = Revoked), Errors))]

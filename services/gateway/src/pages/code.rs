@@ -33,7 +33,7 @@ struct CodePage {
     /// `None`: no code is under way, and the page offers to send one.
     live: Option<Live>,
     sign_in: bool,
-    /// The factor of a sign-in is disabled: no code is asked for, and a link to enrol anew offered.
+    /// The factor is disabled: no code is asked for. A sign-in offers a link to enrol anew.
     disabled: bool,
     /// Recovery codes open sign-in and step-up, not the confirming of a number.
     recovery: bool,
@@ -132,7 +132,7 @@ async fn show(
         return Ok(redirect(&with_query("/enrol", &pairs)));
     }
     let sign_in = awaiting(session) && !binds;
-    let disabled = sign_in && session.second_factor_disabled;
+    let disabled = !binds && session.second_factor_disabled;
     if challenge.is_none() && !sign_in && told.go.is_empty() && told.next().is_empty() {
         // Nothing asks for a code, as after Back from a finished one: there is nothing to tell.
         let pairs = [

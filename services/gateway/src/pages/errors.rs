@@ -84,11 +84,22 @@ fn answer(app: &App, visitor: &Visitor, problem: &Problem, get: bool) -> Respons
             frame::with_cookies(redirect(&to), &cookies)
         }
         "second_factor_required" | "step_up_required" => {
-            let back = visitor.here.split('?').next().unwrap_or_default();
-            let here = if get { here } else { back };
-            redirect(&with_query("/code", &[("next", here)]))
+            let posted = visitor.here.split('?').next().unwrap_or_default();
+            let back = if get { here } else { page_of_form(posted) };
+            redirect(&with_query("/code", &[("next", back)]))
         }
         _ => page(app, visitor, problem),
+    }
+}
+
+/// The page that a form stands on, by the address that it posts to: what only takes posts cannot be
+/// gone back to. Tests hold it to the table of routes.
+fn page_of_form(path: &str) -> &str {
+    match path {
+        "/account/password" => path,
+        _ if path.starts_with("/account/") => "/account",
+        _ if path.starts_with("/users/") && path.ends_with("/password-reset") => "/users",
+        _ => path,
     }
 }
 

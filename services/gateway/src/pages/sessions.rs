@@ -4,26 +4,28 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::response::Response;
-use sallyport_proto::identity::v1::RevokeSessionsRequest;
+use tonic::Code;
 
-use super::redirect;
+use super::two_factor::{self, Go, Intent};
 use crate::App;
 use crate::guard::Form;
 use crate::problem::Problem;
 use crate::visitor::Visitor;
 
-/// Ends the named session, or all others.
+/// Ends the named session, or all others, once the password was typed lately.
 pub(crate) async fn end(
     State(app): State<Arc<App>>,
     visitor: Visitor,
     posted: Form,
 ) -> Result<Response, Problem> {
-    let request = RevokeSessionsRequest {
-        session_id: posted.text("session_id"),
+    let go = Go {
+        intent: Intent::EndSessions,
+        nonce: posted.nonce().to_owned(),
+        of: posted.text("session_id"),
     };
-    app.clients
-        .sign_in()
-        .revoke_sessions(visitor.ask(request))
-        .await?;
-    Ok(redirect("/account?done=sessions"))
+    // What is no id names no session; the next page would not read it.
+    if !two_factor::is_id(&go.of) {
+        return Err(Problem::refused(Code::NotFound, "session.not_found"));
+    }
+    two_factor::begin(&app, &visitor, go).await
 }

@@ -1,5 +1,5 @@
-//! Switching 2FA on and off, its number and its recovery codes, through whatever has to come first:
-//! the password again, a step-up, a code to the new number. Nothing is kept here meanwhile: what is
+//! Switching 2FA on and off, its number and its recovery codes, and ending sessions, through whatever
+//! has to come first: the password again, a step-up, a code to the new number. Nothing is kept here meanwhile: what is
 //! to be done travels in the address, signed under the session, and the number is the profile's.
 
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use sallyport_proto::admin::v1::GetProfileRequest;
 use sallyport_proto::identity::v1::{
     BeginAuthenticatorRequest, BeginPasskeyRequest, ChangeNumberRequest, DisableTwoFactorRequest,
     EnableTwoFactorRequest, RemakeRecoveryCodesRequest, RemoveAuthenticatorRequest,
-    RemovePasskeyRequest, SendStepUpCodeRequest,
+    RemovePasskeyRequest, RevokeSessionsRequest, SendStepUpCodeRequest,
 };
 use tonic::Code;
 
@@ -46,9 +46,11 @@ pub(crate) enum Intent {
     AddPasskey,
     /// Take a passkey away.
     RemovePasskey,
+    /// End another session, or all others.
+    EndSessions,
 }
 
-const INTENTS: [(Intent, &str); 8] = [
+const INTENTS: [(Intent, &str); 9] = [
     (Intent::Enable, "enable"),
     (Intent::Disable, "disable"),
     (Intent::ChangeNumber, "number"),
@@ -57,6 +59,7 @@ const INTENTS: [(Intent, &str); 8] = [
     (Intent::RemoveAuthenticator, "no-authenticator"),
     (Intent::AddPasskey, "passkey"),
     (Intent::RemovePasskey, "no-passkey"),
+    (Intent::EndSessions, "sessions"),
 ];
 
 impl Intent {
@@ -80,7 +83,7 @@ pub(crate) struct Go {
 }
 
 /// Whether the text can be an id, or none.
-fn is_id(text: &str) -> bool {
+pub(super) fn is_id(text: &str) -> bool {
     text.len() <= 36 && text.bytes().all(|b| b.is_ascii_hexdigit() || b == b'-')
 }
 
@@ -129,6 +132,7 @@ impl Go {
             Intent::RemoveAuthenticator => w.go_remove_authenticator(),
             Intent::AddPasskey => w.go_passkey(),
             Intent::RemovePasskey => w.go_remove_passkey(),
+            Intent::EndSessions => w.go_sessions(),
         }
     }
 }
@@ -230,6 +234,13 @@ async fn act(
             cookies.session(&answer.into_inner().session_token);
             Ok(redirect("/account/passkeys?done=removed"))
         }
+        Intent::EndSessions => {
+            let request = visitor.ask(RevokeSessionsRequest {
+                session_id: go.of.clone(),
+            });
+            app.clients.sign_in().revoke_sessions(request).await?;
+            Ok(redirect("/account?done=sessions"))
+        }
     }
 }
 
@@ -292,7 +303,8 @@ async fn refused(
                 | Intent::SetUpAuthenticator
                 | Intent::RemoveAuthenticator
                 | Intent::AddPasskey
-                | Intent::RemovePasskey => "",
+                | Intent::RemovePasskey
+                | Intent::EndSessions => "",
             };
             let minimum = refusal.get("minimum").unwrap_or_default();
             let pairs = [
@@ -322,9 +334,6 @@ pub(super) async fn start(
     posted: &Form,
     intent: Intent,
 ) -> Result<Response, Problem> {
-    if visitor.caller.bearer.is_none() {
-        return Err(Problem::refused(Code::Unauthenticated, "session.required"));
-    }
     let of = Some(posted.text("passkey_id"))
         .filter(|id| intent == Intent::RemovePasskey && is_id(id))
         .unwrap_or_default();
@@ -333,6 +342,14 @@ pub(super) async fn start(
         nonce: posted.nonce().to_owned(),
         of,
     };
+    begin(app, visitor, go).await
+}
+
+/// The same, of what is to be done already.
+pub(super) async fn begin(app: &App, visitor: &Visitor, go: Go) -> Result<Response, Problem> {
+    if visitor.caller.bearer.is_none() {
+        return Err(Problem::refused(Code::Unauthenticated, "session.required"));
+    }
     let mut cookies = Cookies::default();
     let response = proceed(app, visitor, go, &mut cookies).await?;
     Ok(frame::with_cookies(response, &cookies))

@@ -426,7 +426,7 @@ async fn new_recovery_codes_and_ending_sessions() {
     assert_eq!(page.text.matches("<li><code>").count(), 10);
     browser.open("/account").await;
     browser
-        .submit("/account/sessions", &[("session_id", "s2")])
+        .submit("/account/sessions", &[("session_id", "e2")])
         .await;
     assert!(
         browser
@@ -435,7 +435,7 @@ async fn new_recovery_codes_and_ending_sessions() {
             .words()
             .contains("The sessions have ended.")
     );
-    assert_eq!(gateway.fakes.details("RevokeSessions"), ["s2"]);
+    assert_eq!(gateway.fakes.details("RevokeSessions"), ["e2"]);
 }
 
 #[tokio::test]

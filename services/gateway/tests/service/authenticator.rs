@@ -10,8 +10,6 @@ use crate::fakes::{APP_CODE, APP_ENROLMENT, APP_SECRET, CODE, PASSWORD, RECOVERY
 use crate::refusable::{AWAITING, NOBODY, SIGNED_IN};
 use crate::words::{LANGUAGES, say, term};
 
-const ADA: (&str, &str) = ("email", "ada@example.org");
-
 /// A gateway whose reader has an app beside the number.
 async fn with_app() -> Gateway {
     let gateway = Gateway::start(true).await;
@@ -22,10 +20,7 @@ async fn with_app() -> Gateway {
 /// Signs in with the password, and goes on to the next step.
 async fn past_the_password(gateway: &Gateway, language: &str) -> Browser {
     let mut browser = gateway.speaking(language, NOBODY);
-    browser.open("/sign-in?next=%2Factivity").await;
-    browser
-        .submit("/sign-in", &[ADA, ("password", PASSWORD)])
-        .await;
+    browser.give_password("/sign-in?next=%2Factivity").await;
     assert_eq!(browser.page.location(), "/authenticator?next=%2Factivity");
     browser.follow().await;
     browser

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use crate::api::{Program, answer};
 use crate::browser::Gateway;
+use crate::fakes::CODE;
 use crate::refusable::AWAITING;
 use crate::sources::routes;
 
@@ -97,6 +98,30 @@ async fn a_session_that_awaits_its_code_reaches_no_other_page() {
     browser.submit("/code/send", &[]).await;
     assert_eq!(gateway.fakes.details("SendSignInCode").len(), 1);
     assert!(browser.follow().await.words().contains("KTR"));
+}
+
+/// What only takes posts is no page to go back to.
+#[tokio::test]
+async fn after_the_code_a_form_that_asked_for_it_leads_back_to_a_page() {
+    let gateway = Gateway::start(true).await;
+    let mut tried = 0;
+    for (method, path) in routes() {
+        if method == Method::GET || PAGES.contains(&(method.as_str(), path.as_str())) {
+            continue;
+        }
+        let mut browser = gateway.speaking("en", AWAITING);
+        browser.open("/code").await;
+        browser.submit(&path, &[]).await;
+        browser.follow().await;
+        browser.submit("/code/send", &[]).await;
+        browser.follow().await;
+        browser.submit("/code", &[("code", CODE)]).await;
+        let to = browser.page.location().to_owned();
+        let page = browser.follow().await;
+        assert_eq!(page.status, StatusCode::OK, "{path} leads to {to}");
+        tried += 1;
+    }
+    assert!(tried > 10, "the routes are not tried: {tried}");
 }
 
 #[tokio::test]

@@ -11,7 +11,10 @@ use sallyport_chassis::config::Profile;
 use sallyport_proto::identity::v1::SessionStage;
 use tokio_util::sync::CancellationToken;
 
-use crate::fakes::Fakes;
+use crate::fakes::{Fakes, PASSWORD};
+
+/// Who signs in, at the field of the form.
+pub const ADA: (&str, &str) = ("email", "ada@example.org");
 
 /// A gateway that ends with the test.
 pub struct Gateway {
@@ -236,6 +239,13 @@ impl Browser {
             self.open(&path).await;
         }
         &self.page
+    }
+
+    /// Opens the page of the sign-in and gives the right password.
+    pub async fn give_password(&mut self, page: &str) -> &Page {
+        self.open(page).await;
+        let typed = [ADA, ("password", PASSWORD)];
+        self.submit("/sign-in", &typed).await
     }
 
     /// Posts a form of the page that is shown, with its hidden fields.

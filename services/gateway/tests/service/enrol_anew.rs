@@ -12,7 +12,6 @@ use crate::fakes::{CODE, ENROLMENT_LINK, PASSWORD, RECOVERY_CODE};
 use crate::refusable::{AWAITING, NOBODY};
 use crate::words::{LANGUAGES, say, term};
 
-const ADA: (&str, &str) = ("email", "ada@example.org");
 const NUMBER: [(&str, &str); 2] = [("country", "FR"), ("mobile_number", "06 12 34 56 78")];
 
 /// A gateway in front of somebody whose factor is disabled.
@@ -87,9 +86,7 @@ async fn the_code_page_of_a_disabled_factor_offers_a_link() {
     for language in LANGUAGES {
         let gateway = disabled().await;
         let mut browser = gateway.speaking(language, NOBODY);
-        browser.open("/sign-in").await;
-        let typed = [ADA, ("password", PASSWORD)];
-        browser.submit("/sign-in", &typed).await;
+        browser.give_password("/sign-in").await;
         let told = say(language, "r_second_factor_disabled", &[]);
         let page = browser.follow().await;
         assert_eq!(page.alert(), told);
@@ -173,10 +170,7 @@ async fn an_address_alone_offers_no_link() {
 async fn a_code_that_can_be_sent_comes_without_the_offer() {
     let gateway = Gateway::start(true).await;
     let mut browser = gateway.browser();
-    browser.open("/sign-in").await;
-    browser
-        .submit("/sign-in", &[ADA, ("password", PASSWORD)])
-        .await;
+    browser.give_password("/sign-in").await;
     let page = browser.follow().await;
     assert!(!page.text.contains("action=\"/code/link\""));
 }
@@ -488,10 +482,7 @@ async fn without_script_a_button_shows_the_number_as_it_will_be_dialled_and_send
 async fn the_number_is_asked_only_where_a_link_was_used() {
     let gateway = Gateway::start(true).await;
     let mut browser = gateway.browser();
-    browser.open("/sign-in").await;
-    browser
-        .submit("/sign-in", &[ADA, ("password", PASSWORD)])
-        .await;
+    browser.give_password("/sign-in").await;
     let page = browser.open("/enrol").await;
     assert_eq!(page.location(), "/account");
 }

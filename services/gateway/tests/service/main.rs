@@ -18,6 +18,7 @@ mod recovery;
 mod refusable;
 mod refusals;
 mod remembered;
+mod sessions;
 mod sign_in;
 mod sources;
 mod words;

@@ -89,7 +89,9 @@ const RPCS: &[Rpc] = rpcs! {
     SignOut true [&["session.required"]];
     GetSession false [SESSION];
     ListSessions false [SESSION, BOTH_STEPS];
-    RevokeSessions true [SESSION, BOTH_STEPS, &["session.not_found"]];
+    RevokeSessions true [SESSION, BOTH_STEPS, &[
+        "password_confirmation_required", "session.not_found"
+    ]];
     SendSignInCode true [SESSION, KEY, NOT_ACTIVE, NO_NUMBER, CLOSED, SEND, &[
         "session.signed_in", "sms.quota"
     ]];

@@ -130,6 +130,32 @@ async fn where_the_action_ends_the_codes_only_those_that_are_left_are_told() {
     }
 }
 
+/// No code would count, and no link is mailed to who is signed in: a recovery code works.
+#[tokio::test]
+async fn where_the_factor_is_disabled_an_action_asks_for_a_recovery_code_and_sends_none() {
+    for language in LANGUAGES {
+        let gateway = Gateway::start(true).await;
+        gateway.fakes.world().disabled = true;
+        let mut browser = at_the_step_up(&gateway, language, 3, NEW_CODES).await;
+        let page = browser.page.clone();
+        let told = say(language, "r_second_factor_disabled", &[]);
+        assert_eq!(page.alert(), told);
+        for to in ["/code", "/code/send", "/code/resend", "/code/link"] {
+            let form = format!("action=\"{to}\"");
+            assert!(!page.text.contains(&form), "{to}: {}", page.text);
+        }
+        let offer = say(language, "enrol_offer_signed_in", &[]);
+        assert!(page.words().contains(&offer), "{}", page.words());
+
+        let (_, way) = page.text.split_once("href=\"/recovery?go=").unwrap();
+        let go = way.split('"').next().unwrap();
+        browser.open(&format!("/recovery?go={go}")).await;
+        let typed = [("recovery_code", RECOVERY_CODE)];
+        let page = browser.submit("/recovery", &typed).await;
+        assert_eq!(page.text.matches("<li><code>").count(), 10);
+    }
+}
+
 /// The code is right and replaces the token, and then the service is away.
 #[tokio::test]
 async fn an_action_that_fails_after_its_code_keeps_the_session() {

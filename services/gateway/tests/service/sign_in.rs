@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use reqwest::StatusCode;
 use sallyport_chassis::Refusal;
-use sallyport_proto::identity::v1::SessionStage;
+use sallyport_proto::identity::v1::{Purpose, SessionStage};
 use tonic::Code;
 
-use crate::browser::Gateway;
+use crate::browser::{ADA, Gateway};
 use crate::fakes::{LINK, PASSWORD, RECOVERY_CODE};
-
-const ADA: (&str, &str) = ("email", "ada@example.org");
+use crate::refusable::AWAITING;
+use crate::words::{LANGUAGES, say};
 
 #[tokio::test]
 async fn without_a_session_every_page_leads_to_sign_in_and_back() {
@@ -148,10 +148,7 @@ async fn a_delay_is_told_with_its_time() {
 async fn password_and_code_sign_in_and_each_step_replaces_the_token() {
     let gateway = Gateway::start(true).await;
     let mut browser = gateway.browser();
-    browser.open("/sign-in?next=/activity").await;
-    browser
-        .submit("/sign-in", &[ADA, ("password", PASSWORD)])
-        .await;
+    browser.give_password("/sign-in?next=/activity").await;
     let first = browser.cookies["__Host-session"].clone();
     assert_eq!(browser.page.location(), "/code?next=%2Factivity");
     assert_eq!(gateway.fakes.details("SendSignInCode")[0].len(), 32);
@@ -184,10 +181,7 @@ async fn password_and_code_sign_in_and_each_step_replaces_the_token() {
 async fn tries_are_told_from_the_third_wrong_one_on() {
     let gateway = Gateway::start(true).await;
     let mut browser = gateway.browser();
-    browser.open("/sign-in").await;
-    browser
-        .submit("/sign-in", &[ADA, ("password", PASSWORD)])
-        .await;
+    browser.give_password("/sign-in").await;
     browser.follow().await;
     for wrong in ["000001", "000002"] {
         let words = browser.submit("/code", &[("code", wrong)]).await.words();
@@ -204,10 +198,7 @@ async fn a_spent_quota_leaves_the_recovery_code_open() {
         Refusal::new(Code::ResourceExhausted, "sms.quota").retry_after(Duration::from_secs(1_800));
     gateway.fakes.world().refuse.insert("SendSignInCode", spent);
     let mut browser = gateway.browser();
-    browser.open("/sign-in").await;
-    browser
-        .submit("/sign-in", &[ADA, ("password", PASSWORD)])
-        .await;
+    browser.give_password("/sign-in").await;
     let words = browser.follow().await.words();
     assert!(
         words.contains("30 minutes") && words.contains("Use a recovery code"),
@@ -232,10 +223,7 @@ async fn a_spent_quota_leaves_the_recovery_code_open() {
 async fn resend_tells_when_it_is_too_early() {
     let gateway = Gateway::start(true).await;
     let mut browser = gateway.browser();
-    browser.open("/sign-in").await;
-    browser
-        .submit("/sign-in", &[ADA, ("password", PASSWORD)])
-        .await;
+    browser.give_password("/sign-in").await;
     browser.follow().await;
     let early = Refusal::new(Code::ResourceExhausted, "code.resend_too_early")
         .retry_after(Duration::from_secs(42));
@@ -258,14 +246,42 @@ async fn resend_tells_when_it_is_too_early() {
     );
 }
 
+/// The page says so itself; its script starts from the same count.
+#[tokio::test]
+async fn a_code_that_cannot_be_sent_again_says_so() {
+    for language in LANGUAGES {
+        for (left, spent) in [(2, false), (0, true)] {
+            let gateway = Gateway::start(true).await;
+            let mut browser = gateway.speaking(language, AWAITING);
+            {
+                let mut world = gateway.fakes.world();
+                world.send(Purpose::SignIn);
+                world.challenge.as_mut().unwrap().sends_left = left;
+            }
+            let page = browser.open("/code").await;
+            let count = format!(" data-sends-left=\"{left}\"");
+            assert!(page.text.contains(&count), "{}", page.text);
+            let button = page
+                .text
+                .split('<')
+                .find(|tag| tag.contains(" id=\"resend\""));
+            assert_eq!(button.unwrap().contains(" disabled>"), spent);
+            let sentence = page
+                .text
+                .split('<')
+                .find(|tag| tag.contains(" id=\"spent\""));
+            assert_eq!(sentence.unwrap().contains(" hidden>"), !spent);
+            let told = say(language, "r_code_no_sends_left", &[]);
+            assert!(page.words().contains(&told), "{}", page.words());
+        }
+    }
+}
+
 #[tokio::test]
 async fn the_state_of_the_message_is_framed_and_streamed() {
     let gateway = Gateway::start(true).await;
     let mut browser = gateway.browser();
-    browser.open("/sign-in").await;
-    browser
-        .submit("/sign-in", &[ADA, ("password", PASSWORD)])
-        .await;
+    browser.give_password("/sign-in").await;
     let page = browser.open("/code/state").await;
     assert!(page.text.contains("http-equiv=\"refresh\""));
     assert!(page.words().contains("The message is with the carrier."));

@@ -223,10 +223,13 @@ pub enum Verdict {
     Wrong,
     /// Nobody can tell: the key of the stored hash's pepper is not in the ring.
     PepperMissing,
+    /// Nobody can tell: the stored hash is none of ours.
+    Malformed,
 }
 
-/// Compares a typed password with the stored hash. Without a stored hash, without its pepper's key,
-/// or with a text that cannot be a password, the same work is done, and the answer is never `Right`.
+/// Compares a typed password with the stored hash. Without a stored hash that can be read, without its
+/// pepper's key, or with a text that cannot be a password, the same work is done, and the answer is
+/// never `Right`.
 /// The work is the same, too, where the stored hash is cheaper than today's.
 pub async fn verify(
     app: &App,
@@ -244,7 +247,8 @@ pub async fn verify(
         metrics::counter!("password_pepper_missing_total").increment(1);
     }
     let peppered = peppered.unwrap_or_else(|| current.clone());
-    let stored_hash = stored.map_or_else(|| app.hashing.nobody.clone(), |s| s.hash.clone());
+    let nobody = app.hashing.nobody.clone();
+    let stored_hash = stored.map_or_else(|| nobody.clone(), |stored| stored.hash.clone());
     let cost = app.hashing.cost;
     let stands_alone = typed.as_ref().is_some_and(|typed| stands_alone(app, typed));
     let old_key = key != app.pepper.current();
@@ -252,7 +256,11 @@ pub async fn verify(
     let judged = app
         .hashing
         .run(waiting, move |memory| {
-            let matches = hash::verify(memory, &peppered, &stored_hash)?;
+            let Ok(matches) = hash::verify(memory, &peppered, &stored_hash) else {
+                // Answered like an unknown e-mail, and as late: nothing was computed yet.
+                hash::verify(memory, &current, &nobody)?;
+                return Ok(Verdict::Malformed);
+            };
             if !matches || !known || pepper_missing {
                 hash::make_up(memory, &peppered, &stored_hash, cost)?;
                 return Ok(if pepper_missing {
@@ -272,9 +280,14 @@ pub async fn verify(
             })))
         })
         .await?;
-    judged.map_err(|Malformed| {
-        HashError::Store(StoreError::Corrupt("a password hash is not argon2id"))
-    })
+    if let (Ok(Verdict::Malformed), Some(stored)) = (&judged, stored) {
+        tracing::error!(
+            user = %stored.user_id,
+            "a password cannot be compared: the stored hash is malformed"
+        );
+    }
+    judged
+        .map_err(|Malformed| HashError::Store(StoreError::Corrupt("the hash's cost does not fit")))
 }
 
 /// Judges a password that somebody chose and hashes it.

@@ -173,10 +173,13 @@ async fn prove(
             reservation,
         }),
         // Whoever is signed in learns nothing by it: the trouble is ours, and no try is counted.
-        (Verdict::PepperMissing, _) => {
+        (verdict @ (Verdict::PepperMissing | Verdict::Malformed), _) => {
             reservation.give_back(app).await?;
-            let missing = "a password's pepper key is not in the ring";
-            Err(StoreError::Corrupt(missing).into())
+            let trouble = match verdict {
+                Verdict::PepperMissing => "a password's pepper key is not in the ring",
+                _ => "a password's hash is not argon2id",
+            };
+            Err(StoreError::Corrupt(trouble).into())
         }
         _ => {
             let txn = app.database.begin().await?;

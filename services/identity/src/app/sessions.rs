@@ -48,7 +48,9 @@ pub async fn list(app: &App, caller: &Caller) -> Result<Vec<Open>, SessionRefusa
     Ok(open.collect())
 }
 
-/// Ends one session of the user, or all but the caller's; how many there were.
+/// Ends one session of the user, or all but the caller's; how many there were. Whoever found an open
+/// session cannot throw its user out elsewhere: for that the password is typed again. Signing oneself
+/// out asks for nothing.
 #[tracing::instrument(skip_all)]
 pub async fn revoke(
     app: &App,
@@ -57,6 +59,9 @@ pub async fn revoke(
 ) -> Result<u64, SessionRefusal> {
     let context = session::authenticate(app, caller).await?;
     context.require_signed_in()?;
+    if session_id != Some(context.session.id) {
+        context.require_password_fresh(app.clock.now())?;
+    }
     Ok(end(app, caller, &context, session_id).await?)
 }
 

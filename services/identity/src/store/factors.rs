@@ -4,7 +4,7 @@
 use sallyport_phone::PhoneNumber;
 use sallyport_sql::StoreError;
 use sea_orm::entity::prelude::*;
-use sea_orm::{ActiveValue::Set, PaginatorTrait, QueryOrder};
+use sea_orm::{ActiveValue::Set, DbBackend, PaginatorTrait, QueryOrder, Statement};
 
 /// A row of `factors`.
 #[derive(Clone, PartialEq, Eq, DeriveEntityModel)]
@@ -118,6 +118,24 @@ pub async fn disabled(
         .one(db)
         .await?;
     row.map(Model::number).transpose()
+}
+
+/// Lets one transaction at a time bind this number. Of two that bind it at once each would count the
+/// holders without the other, and together they would be more than may have it. On SQLite the
+/// transaction holds the whole database already.
+///
+/// It is taken after the rows of the user, who holds no other number's.
+pub async fn hold_number(
+    tx: &impl ConnectionTrait,
+    number: &PhoneNumber,
+) -> Result<(), StoreError> {
+    if tx.get_database_backend() == DbBackend::Postgres {
+        let hold = "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))";
+        let name = format!("factors.number {}", number.e164());
+        let hold = Statement::from_sql_and_values(DbBackend::Postgres, hold, [name.into()]);
+        tx.execute_raw(hold).await?;
+    }
+    Ok(())
 }
 
 /// How many other users have this number confirmed.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sea_orm::ConnectionTrait;
+use sea_orm::{ConnectionTrait, DbBackend};
 use tokio::task::JoinSet;
 
 use crate::session::Answer;
@@ -10,7 +10,10 @@ use crate::world::{
     Backend, NUMBER, PASSWORD, Session, WRONG, World, new_key, reason, refusal, refused,
 };
 
-on_both_databases!(a_short_password_never_stands_alone_whatever_happens_at_once);
+on_both_databases!(
+    a_short_password_never_stands_alone_whatever_happens_at_once,
+    of_many_who_bind_one_number_at_once_three_have_it,
+);
 
 /// Enough beside a second factor, and too short alone.
 const SHORT: &str = "plum-cart-9x";
@@ -74,7 +77,44 @@ async fn waiting(world: &World, calls: i64) {
         .unwrap_or_else(|_| panic!("{calls} calls wait"));
 }
 
-/// The same, in either order: both have passed what is looked at before the user's row is locked. On
+async fn of_many_who_bind_one_number_at_once_three_have_it(world: World) {
+    let mut all = Vec::new();
+    for name in ["ada", "bob", "cid", "dan", "eve", "fay", "gus"] {
+        let user = world.user(name).await;
+        let session = world.sign_in(&user).await;
+        session.enable(NUMBER, &new_key()).await.unwrap();
+        all.push((session, world.otp.newest_code(NUMBER)));
+    }
+    let calls = i64::try_from(all.len()).unwrap();
+    // On PostgreSQL the table can be read and not written until everybody has come as far as he gets.
+    // On SQLite one writes at a time.
+    let held = if world.database.backend() == DbBackend::Postgres {
+        let held = world.database.begin().await.unwrap();
+        let hold = "LOCK TABLE factors IN SHARE MODE";
+        held.execute_unprepared(hold).await.unwrap();
+        Some(held)
+    } else {
+        None
+    };
+    let mut attempts = JoinSet::new();
+    for (mut session, code) in all {
+        attempts.spawn(async move { session.give(&code).await });
+    }
+    if let Some(held) = held {
+        waiting(&world, calls).await;
+        held.commit().await.unwrap();
+    }
+    let answers = attempts.join_all().await;
+    let (bound, late): (Vec<_>, Vec<_>) = answers.into_iter().partition(Result::is_ok);
+    assert_eq!(bound.len(), 3);
+    for answer in late {
+        assert_eq!(refused(answer), "phone.in_use");
+    }
+    assert_eq!(world.rows("factors WHERE state = 'confirmed'").await, 3);
+    world.end().await;
+}
+
+/// The same of a short password, in either order: both have passed what is looked at before the user's row is locked. On
 /// SQLite nobody comes as far while another one writes.
 #[tokio::test(flavor = "multi_thread")]
 async fn of_a_short_password_and_no_second_factor_the_later_is_refused() {

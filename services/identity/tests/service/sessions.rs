@@ -11,6 +11,7 @@ on_both_databases!(
     a_session_ends_an_hour_after_its_last_use,
     a_session_ends_a_day_after_it_began_whatever_its_use,
     sessions_are_listed_and_ended,
+    ending_other_sessions_needs_the_password_fresh,
     whoever_may_not_sign_in_has_no_session_at_once,
     permissions_change_in_open_sessions,
     a_session_that_awaits_its_second_factor_reaches_nothing_else,
@@ -103,6 +104,34 @@ async fn sessions_are_listed_and_ended(world: World) {
             .iter()
             .all(|event| event.target == user.id.to_string())
     );
+    world.end().await;
+}
+
+async fn ending_other_sessions_needs_the_password_fresh(world: World) {
+    let user = world.user("ada").await;
+    let there = world.sign_in(&user).await;
+    let mut here = world.sign_in(&user).await;
+    let that = there.who().await.unwrap().session_id;
+    world.advance(301);
+    for named in [that.as_str(), ""] {
+        let status = here.revoke(named).await.unwrap_err();
+        assert_eq!(status.code(), Code::FailedPrecondition);
+        assert_eq!(refusal(&status).reason, "password_confirmation_required");
+    }
+    there.who().await.unwrap();
+    here.token = here.confirm(PASSWORD).await.unwrap();
+    world.advance(300);
+    assert_eq!(here.revoke(&that).await.unwrap(), 1);
+    assert_eq!(reason(there.who().await), "session.expired");
+
+    // His own session he ends without it, by its id as by signing out.
+    let other = world.sign_in(&user).await;
+    world.advance(301);
+    let own = here.who().await.unwrap().session_id;
+    assert_eq!(here.revoke(&own).await.unwrap(), 1);
+    assert_eq!(reason(here.who().await), "session.expired");
+    other.sign_out().await.unwrap();
+    assert_eq!(reason(other.who().await), "session.expired");
     world.end().await;
 }
 

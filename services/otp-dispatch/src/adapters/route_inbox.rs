@@ -9,7 +9,7 @@ use sallyport_chassis::Clock;
 use sallyport_phone::PhoneNumber;
 use tokio::sync::watch;
 
-use crate::ports::{MessageStore, ReceiptState, SmsRoute, Submission};
+use crate::ports::{MessageStore, ReceiptState, Record, SmsRoute, Submission};
 
 /// How many messages are kept; the oldest go first.
 const KEPT: usize = 1_000;
@@ -151,15 +151,16 @@ impl SmsRoute for InboxRoute {
     #[tracing::instrument(name = "inbox", skip_all, fields(route = self.name, message_id))]
     async fn submit(
         &self,
+        record: Record<'_>,
         message_id: &str,
         number: &PhoneNumber,
         text: &str,
         deadline_at: i64,
     ) -> Submission {
-        let now = self.clock.now_ms();
-        if deadline_at <= now {
+        if deadline_at <= self.clock.now_ms() || !record.await {
             return Submission::NotWritten;
         }
+        let now = self.clock.now_ms();
         self.inbox.put(message_id, number, text, now);
         // A fast carrier: the receipt is there before the answer is recorded.
         let receipt = self

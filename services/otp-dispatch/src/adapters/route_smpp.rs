@@ -1,5 +1,6 @@
 //! A route over SMPP 3.4.
 
+use std::future::ready;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -19,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::config::SmppRouteConfig;
-use crate::ports::{MessageStore, ReceiptState, SmsRoute, Submission};
+use crate::ports::{MessageStore, ReceiptState, Record, SmsRoute, Submission};
 
 /// How long a late answer is waited for after the response time-out.
 const LATE_ANSWER: Duration = Duration::from_secs(3);
@@ -191,11 +192,13 @@ impl SmsRoute for SmppRoute {
     #[tracing::instrument(name = "submit_sm", skip_all, fields(route = self.name, message_id))]
     async fn submit(
         &self,
+        record: Record<'_>,
         message_id: &str,
         number: &PhoneNumber,
         text: &str,
         deadline_at: i64,
     ) -> Submission {
+        let mut record = Some(record);
         loop {
             // Also where the carrier is not told how long it may try (rule 34).
             if deadline_at <= self.clock.now_ms() {
@@ -216,7 +219,12 @@ impl SmsRoute for SmppRoute {
                     };
                 }
             };
-            let answer = match self.bind.submit(&request).await {
+            let before: Record<'_> = match record.take() {
+                Some(record) => record,
+                // Written already, and refused for one of its parts.
+                None => Box::pin(ready(true)),
+            };
+            let answer = match self.bind.submit_after(&request, before).await {
                 SubmitOutcome::NotWritten(why) => {
                     tracing::debug!(?why, "not written");
                     return Submission::NotWritten;

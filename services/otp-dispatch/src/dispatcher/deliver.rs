@@ -102,6 +102,8 @@ impl Dispatcher {
                 retry.retries = retry.retries.saturating_add(1);
                 delivery.again(wait(message.retries), retry).await
             }
+            // Whoever claims it next learns who has it. Costs no try.
+            Ok(End::Lost) => delivery.again(Wait::Second, message.clone()).await,
             Err(error) => store_away(delivery, message, &error).await,
         }
     }

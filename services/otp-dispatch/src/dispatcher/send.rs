@@ -21,6 +21,9 @@ pub(super) enum End {
     Recorded,
     /// Nothing was written anywhere: again later.
     Later,
+    /// Nothing was written anywhere, and the claim is gone: to another dispatcher, or in a failover of
+    /// the store, after which nobody else may know of the message.
+    Lost,
 }
 
 /// A claim on a message.
@@ -91,7 +94,7 @@ impl Dispatcher {
                 .attempt(hold, message, content, route, &written)
                 .await?
             else {
-                return Ok(End::Recorded);
+                return Ok(End::Lost);
             };
             match submission {
                 Submission::NotWritten | Submission::Busy => may_work_later = true,
@@ -102,21 +105,12 @@ impl Dispatcher {
                         .await;
                 }
                 Submission::Accepted { carrier_id } => {
-                    let settle = Settle::Accepted {
-                        route: written.route,
-                        carrier_id,
-                    };
-                    return self
-                        .record(hold, message, settle)
-                        .await
-                        .map(|_| End::Recorded);
+                    let route = written.route;
+                    let accepted = Settle::Accepted { route, carrier_id };
+                    return self.record(hold, message, accepted).await;
                 }
                 Submission::RefusedForGood { reason } => {
-                    let settle = Settle::Failed { reason };
-                    return self
-                        .record(hold, message, settle)
-                        .await
-                        .map(|_| End::Recorded);
+                    return self.record(hold, message, Settle::Failed { reason }).await;
                 }
             }
             if refusals.len() == MOST_REFUSALS {
@@ -125,18 +119,12 @@ impl Dispatcher {
         }
         match refusals.pop() {
             Some(reason) if !may_work_later || !refusals.is_empty() => {
-                let settle = Settle::Failed { reason };
-                self.record(hold, message, settle)
-                    .await
-                    .map(|_| End::Recorded)
+                self.record(hold, message, Settle::Failed { reason }).await
             }
-            _ => self
-                .record(hold, message, Settle::Released)
-                .await
-                .map(|mine| {
-                    // Another holder settles what is no longer ours.
-                    if mine { End::Later } else { End::Recorded }
-                }),
+            _ => Ok(match self.settle(hold, message, Settle::Released).await? {
+                true => End::Later,
+                false => End::Lost,
+            }),
         }
     }
 
@@ -169,7 +157,7 @@ impl Dispatcher {
             && doubtful.after.is_none()
             && others().next().is_some()
         {
-            let Some(hold) = self.if_still_wanted(hold, message).await? else {
+            let Some(hold) = self.if_still_wanted(hold, message, doubtful).await? else {
                 return Ok(End::Recorded);
             };
             let hold = renewed.insert(hold);
@@ -180,24 +168,20 @@ impl Dispatcher {
                     .attempt(hold, message, content, route, &written)
                     .await?
                 {
-                    None => return Ok(End::Recorded),
                     Some(Submission::Accepted { carrier_id }) => {
-                        let settle = Settle::Accepted {
-                            route: written.route,
-                            carrier_id,
-                        };
-                        return self
-                            .record(hold, message, settle)
-                            .await
-                            .map(|_| End::Recorded);
+                        let route = written.route;
+                        let accepted = Settle::Accepted { route, carrier_id };
+                        return self.record(hold, message, accepted).await;
                     }
                     Some(
                         Submission::NotWritten
                         | Submission::Busy
                         | Submission::RefusedByRoute { .. },
                     ) => {}
-                    // The one resend is used up.
-                    Some(Submission::Unanswered | Submission::RefusedForGood { .. }) => break,
+                    // The one resend is used up, or the claim is gone and the doubt is left.
+                    Some(Submission::Unanswered | Submission::RefusedForGood { .. }) | None => {
+                        break;
+                    }
                 }
             }
         }
@@ -205,9 +189,7 @@ impl Dispatcher {
             route: doubtful.route.clone(),
         };
         let hold = renewed.as_ref().unwrap_or(hold);
-        self.record(hold, message, settle)
-            .await
-            .map(|_| End::Recorded)
+        self.record(hold, message, settle).await
     }
 
     /// A new claim, if the code is still wanted: while its fate was in doubt the reader may have
@@ -216,10 +198,23 @@ impl Dispatcher {
         &self,
         hold: &Hold,
         message: &QueueMessage,
+        doubtful: &Written,
     ) -> Result<Option<Hold>, StoreError> {
-        if !self.record(hold, message, Settle::Released).await? {
+        // Where it is not ours any more, the claim says whose it is.
+        self.settle(hold, message, Settle::Released).await?;
+        let Some(hold) = self.claim_anew(message).await? else {
             return Ok(None);
-        }
+        };
+        // Until it is written to another route, a death leaves the same doubt behind as before.
+        let doubt = Settle::Writing {
+            route: doubtful.to_record(),
+        };
+        Ok(self.settle(&hold, message, doubt).await?.then_some(hold))
+    }
+
+    /// A claim in place of one that is gone. `None`: another dispatcher has the message, or its end is
+    /// recorded.
+    async fn claim_anew(&self, message: &QueueMessage) -> Result<Option<Hold>, StoreError> {
         let claim = || self.store.claim(message, self.lease, self.clock.now_ms());
         Ok(match claim.retry(pauses()).await? {
             Claim::Send { fence } => Some(Hold::claimed(fence)),
@@ -233,8 +228,8 @@ impl Dispatcher {
         })
     }
 
-    /// One attempt on one route, which is recorded before. `None`: the claim is lost to another
-    /// dispatcher, and nothing was written.
+    /// One attempt on one route, which is recorded once it is certain that the message is written
+    /// next. `None`: the claim is gone, and nothing was written.
     async fn attempt(
         &self,
         hold: &Hold,
@@ -246,13 +241,31 @@ impl Dispatcher {
         let settle = Settle::Writing {
             route: written.to_record(),
         };
-        match self.settle_once(hold, message, settle).await {
-            Ok(true) => {}
-            Ok(false) => return Ok(None),
-            Err(error) => {
+        let mut recorded = None;
+        let record = async {
+            let settled = self.settle_once(hold, message, settle).await;
+            // Recording took time: nothing is sent late (rule 34).
+            let write = matches!(settled, Ok(true)) && message.deadline_at > self.clock.now_ms();
+            recorded = Some(settled);
+            write
+        };
+        let submission = route
+            .submit(
+                Box::pin(record),
+                &message.message_id,
+                &content.number,
+                &content.text,
+                message.deadline_at,
+            )
+            .await;
+        match recorded {
+            // It may not have come as far as that.
+            None | Some(Ok(true)) => {}
+            Some(Ok(false)) => return Ok(None),
+            Some(Err(error)) => {
                 // It may be recorded, and is not going to be true.
                 if written.after.is_none()
-                    && let Err(error) = self.record(hold, message, Settle::Released).await
+                    && let Err(error) = self.settle(hold, message, Settle::Released).await
                 {
                     tracing::warn!(
                         error = &error as &dyn std::error::Error,
@@ -262,18 +275,6 @@ impl Dispatcher {
                 return Err(error);
             }
         }
-        // Recording took time: nothing is sent late (rule 34).
-        if message.deadline_at <= self.clock.now_ms() {
-            return Ok(Some(Submission::NotWritten));
-        }
-        let submission = route
-            .submit(
-                &message.message_id,
-                &content.number,
-                &content.text,
-                message.deadline_at,
-            )
-            .await;
         let class = message.class.name();
         metrics::counter!(
             "sms_submitted_total",
@@ -292,22 +293,33 @@ impl Dispatcher {
         Ok(Some(submission))
     }
 
-    /// Records an outcome, over a moment's outage of the store; well within the lease. `false`: the
-    /// claim is lost, and its new holder records.
+    /// Records an outcome. Where the claim is gone another dispatcher's record counts; but a failover
+    /// of the store may have forgotten the claim alone, and then nobody else would record it.
     pub(super) async fn record(
+        &self,
+        hold: &Hold,
+        message: &QueueMessage,
+        outcome: Settle,
+    ) -> Result<End, StoreError> {
+        if !self.settle(hold, message, outcome.clone()).await?
+            && let Some(hold) = self.claim_anew(message).await?
+        {
+            self.settle(&hold, message, outcome).await?;
+        }
+        Ok(End::Recorded)
+    }
+
+    /// Tells the store, over a moment's outage of it; well within the lease. `false`: the claim is
+    /// gone, and nothing was recorded.
+    async fn settle(
         &self,
         hold: &Hold,
         message: &QueueMessage,
         settle: Settle,
     ) -> Result<bool, StoreError> {
-        let recorded = (|| self.settle_once(hold, message, settle.clone()))
+        (|| self.settle_once(hold, message, settle.clone()))
             .retry(pauses())
-            .await?;
-        if !recorded {
-            metrics::counter!("dispatch_claim_lost_total").increment(1);
-            tracing::warn!("the claim was lost to another dispatcher: its record counts");
-        }
-        Ok(recorded)
+            .await
     }
 
     async fn settle_once(
@@ -319,9 +331,13 @@ impl Dispatcher {
         match hold.fence {
             Some(fence) => {
                 let now = self.clock.now_ms();
-                self.store
-                    .settle(&message.message_id, fence, settle, now)
-                    .await
+                let settled = self.store.settle(&message.message_id, fence, settle, now);
+                let recorded = settled.await?;
+                if !recorded {
+                    metrics::counter!("dispatch_claim_lost_total").increment(1);
+                    tracing::warn!("the claim is gone, to another dispatcher or in a failover");
+                }
+                Ok(recorded)
             }
             None => Ok(true),
         }

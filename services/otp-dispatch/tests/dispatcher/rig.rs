@@ -31,10 +31,15 @@ pub fn number() -> PhoneNumber {
     PhoneNumber::parse_e164(NUMBER).unwrap()
 }
 
-/// A store that tells what is recorded in it, and can be away.
+/// Picks what is being recorded.
+pub type At = fn(&Settle) -> bool;
+
+/// A store that tells what is recorded in it, can be away, and can fail over.
 pub struct Watched {
     pub inner: Arc<dyn MessageStore>,
     pub away: AtomicBool,
+    /// Where a replica takes over that has not heard of the claim.
+    pub failover: std::sync::Mutex<Option<At>>,
     pub events: mpsc::UnboundedSender<Event>,
 }
 
@@ -43,6 +48,7 @@ pub enum Event {
     Settled(String, Settle),
     Receipt(String),
     Refused,
+    Lost,
 }
 
 impl Watched {
@@ -98,6 +104,14 @@ impl MessageStore for Watched {
         now: i64,
     ) -> Result<bool, StoreError> {
         self.there()?;
+        let failover = self.failover.lock().unwrap().take_if(|at| at(&settle));
+        if failover.is_some() {
+            let forgotten = self
+                .inner
+                .settle(message_id, fence, Settle::Released, now)
+                .await?;
+            assert!(forgotten);
+        }
         let recorded = self
             .inner
             .settle(message_id, fence, settle.clone(), now)
@@ -107,6 +121,8 @@ impl MessageStore for Watched {
             let _ = self
                 .events
                 .send(Event::Settled(message_id.to_owned(), settle));
+        } else {
+            let _ = self.events.send(Event::Lost);
         }
         Ok(recorded)
     }
@@ -157,6 +173,7 @@ impl Rig {
         let watched = Arc::new(Watched {
             inner: store,
             away: AtomicBool::new(false),
+            failover: std::sync::Mutex::new(None),
             events,
         });
         let (store, inbox) = (watched.clone(), SmsInbox::new());
@@ -290,6 +307,12 @@ impl Rig {
 
     pub async fn refusal(&self) {
         self.until(|event| matches!(event, Event::Refused).then_some(()))
+            .await
+    }
+
+    /// Something could not be recorded under its claim.
+    pub async fn lost_a_claim(&self) {
+        self.until(|event| matches!(event, Event::Lost).then_some(()))
             .await
     }
 

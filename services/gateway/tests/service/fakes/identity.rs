@@ -96,7 +96,7 @@ impl SignInService for Fakes {
     async fn get_session(&self, r: Request<GetSessionRequest>) -> Answer<GetSessionResponse> {
         let (world, token) = self.take_session("GetSession", &r, "")?;
         let session = Session {
-            session_id: "s1".into(),
+            session_id: "e1".into(),
             user_id: world.profile.user_id.clone(),
             organisation_id: world.profile.organisation_id.clone(),
             stage: world.sessions[&token].0.into(),
@@ -126,11 +126,11 @@ impl SignInService for Fakes {
             last_used_at: now,
             client_ip: ip.into(),
             user_agent: agent.into(),
-            current: id == "s1",
+            current: id == "e1",
         };
         let sessions = vec![
-            session("s1", LINUX, "198.51.100.7"),
-            session("s2", PHONE, "203.0.113.40"),
+            session("e1", LINUX, "198.51.100.7"),
+            session("e2", PHONE, "203.0.113.40"),
         ];
         Ok(Response::new(ListSessionsResponse { sessions }))
     }
@@ -140,7 +140,7 @@ impl SignInService for Fakes {
         r: Request<RevokeSessionsRequest>,
     ) -> Answer<RevokeSessionsResponse> {
         let detail = r.get_ref().session_id.clone();
-        drop(self.take_signed_in("RevokeSessions", &r, &detail)?);
+        drop(self.fresh_password("RevokeSessions", &r, &detail)?);
         Ok(Response::new(RevokeSessionsResponse { ended: 1 }))
     }
 }
@@ -167,6 +167,9 @@ impl CodeService for Fakes {
     ) -> Answer<SendStepUpCodeResponse> {
         let key = r.get_ref().idempotency_key.clone();
         let (mut world, _) = self.take_signed_in("SendStepUpCode", &r, &key)?;
+        if world.disabled {
+            return Err(disabled());
+        }
         Ok(Response::new(SendStepUpCodeResponse {
             challenge: world.send(Purpose::StepUp),
         }))

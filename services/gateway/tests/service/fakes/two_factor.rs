@@ -1,5 +1,7 @@
 //! Identity's second factors.
 
+use std::sync::MutexGuard;
+
 use sallyport_chassis::clock::to_proto;
 use sallyport_chassis::{Clock, SystemClock};
 use sallyport_proto::identity::v1::two_factor_service_server::TwoFactorService;
@@ -7,13 +9,18 @@ use sallyport_proto::identity::v1::*;
 use tonic::{Code, Request, Response, Status};
 
 use super::identity::{app_code, codes, credential};
-use super::{APP_ENROLMENT, APP_SECRET, CEREMONY, Fakes, PASSKEY_OPTIONS, refused};
+use super::{APP_ENROLMENT, APP_SECRET, CEREMONY, Fakes, PASSKEY_OPTIONS, World, refused};
 
 type Answer<T> = Result<Response<T>, Status>;
 
 impl Fakes {
-    /// Password and step-up must be fresh.
-    fn fresh<T>(&self, rpc: &'static str, r: &Request<T>, detail: &str) -> Result<String, Status> {
+    /// The password must be fresh.
+    pub fn fresh_password<T>(
+        &self,
+        rpc: &'static str,
+        r: &Request<T>,
+        detail: &str,
+    ) -> Result<(MutexGuard<'_, World>, String), Status> {
         let (world, token) = self.take_signed_in(rpc, r, detail)?;
         if !world.sessions[&token].1 {
             return Err(refused(
@@ -21,6 +28,12 @@ impl Fakes {
                 "password_confirmation_required",
             ));
         }
+        Ok((world, token))
+    }
+
+    /// Password and step-up must be fresh.
+    fn fresh<T>(&self, rpc: &'static str, r: &Request<T>, detail: &str) -> Result<String, Status> {
+        let (world, token) = self.fresh_password(rpc, r, detail)?;
         if world.two_factor && !world.second_factor_fresh {
             return Err(refused(Code::FailedPrecondition, "step_up_required"));
         }

@@ -21,6 +21,19 @@ const TICKED: &[(&str, &str)] = &[
 /// The same without it.
 const UNTICKED: &[(&str, &str)] = TICKED.split_at(1).1;
 
+/// Why a code to the stored number is not sent.
+const BINDING: &[&str] = &[
+    "two_factor.",
+    "second_factor.",
+    "phone.in_use",
+    "phone.invalid",
+    "phone.not_sms_capable",
+    "phone.country_not_served",
+    "sms.",
+    "code.",
+    "idempotency.",
+];
+
 fn sent(world: &mut World) {
     world.send(Purpose::SignIn);
 }
@@ -262,17 +275,7 @@ pub const ROWS: &[Row] = &[
         ..ROW
     },
     Row {
-        of: &[
-            "two_factor.",
-            "second_factor.",
-            "phone.in_use",
-            "phone.invalid",
-            "phone.not_sms_capable",
-            "phone.country_not_served",
-            "sms.",
-            "code.",
-            "idempotency.",
-        ],
+        of: BINDING,
         rpc: "EnableTwoFactor",
         world: |world| {
             world.two_factor = false;
@@ -285,17 +288,7 @@ pub const ROWS: &[Row] = &[
         ..ROW
     },
     Row {
-        of: &[
-            "two_factor.",
-            "second_factor.",
-            "phone.in_use",
-            "phone.invalid",
-            "phone.not_sms_capable",
-            "phone.country_not_served",
-            "sms.",
-            "code.",
-            "idempotency.",
-        ],
+        of: BINDING,
         rpc: "ChangeNumber",
         page: "/account",
         to: "/account/number",

@@ -28,6 +28,14 @@ pub const ROWS: &[Row] = &[
         ..ROW
     },
     Row {
+        of: &["password_confirmation_required"],
+        rpc: "RevokeSessions",
+        page: "/account",
+        to: "/account/sessions",
+        at: |_| At::Way("confirm_title"),
+        ..ROW
+    },
+    Row {
         of: &["browser."],
         rpc: "RevokeBrowsers",
         page: "/account",

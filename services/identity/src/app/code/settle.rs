@@ -66,6 +66,7 @@ pub(super) async fn settle_right(
         return Err(CodeRefusal::NoChallenge);
     }
     if purpose.binds() {
+        factors::hold_number(&tx, &challenge.number).await?;
         bind::refuse_shared(&tx, app, user.id, &challenge.number).await?;
     }
     succeed(&tx, settlement).await?;

@@ -122,9 +122,14 @@ async fn every_failure_computes_and_writes_the_same() {
             ("disabled", Status::Disabled, Some(PASSES)),
             ("older.disabled", Status::Disabled, Some(FEWER)),
             ("deleted", Status::Deleted, Some(PASSES)),
+            ("malformed", Status::Active, Some(PASSES)),
         ] {
             user(&app, name, status, passes).await;
         }
+        let bend = "UPDATE passwords SET hash = 'no hash' WHERE user_id = \
+                    (SELECT id FROM users WHERE email = 'malformed@example.com')";
+        let bent = app.database.connection().execute_unprepared(bend).await;
+        assert_eq!(bent.unwrap().rows_affected(), 1);
         let long = "a".repeat(5_000);
         for (email, password) in [
             ("nobody@example.com", WRONG),
@@ -142,6 +147,8 @@ async fn every_failure_computes_and_writes_the_same() {
             ("disabled@example.com", WRONG),
             ("older.disabled@example.com", PASSWORD),
             ("deleted@example.com", PASSWORD),
+            ("malformed@example.com", PASSWORD),
+            ("malformed@example.com", ""),
         ] {
             let case = format!("{email}, {} letters", password.len());
             let (refusal, computed) = refused(&app, email, password).await;
