@@ -52,6 +52,15 @@ pub struct Settings {
     pub invitation_retry_seconds: i64,
     /// See defaults.toml.
     pub more_public_providers: Vec<String>,
+    /// See defaults.toml.
+    pub restorable_days: u32,
+}
+
+impl Settings {
+    /// How long a deletion can be undone, in milliseconds.
+    pub(crate) fn restorable_ms(&self) -> i64 {
+        i64::from(self.restorable_days) * 86_400_000
+    }
 }
 
 impl Config {
@@ -74,6 +83,10 @@ impl Config {
         ensure!(
             (1..=86_400).contains(&settings.invitation_retry_seconds),
             "account_admin.invitation_retry_seconds must be 1 to 86400"
+        );
+        ensure!(
+            (1..=365).contains(&settings.restorable_days),
+            "account_admin.restorable_days must be 1 to 365"
         );
         if let Some(peers) = &self.peers {
             peers.identity.check("identity", self.profile)?;
@@ -113,6 +126,7 @@ mod tests {
                 "0",
                 "1 to 86400",
             ),
+            ("SALLYPORT__ACCOUNT_ADMIN__RESTORABLE_DAYS", "0", "1 to 365"),
             ("SALLYPORT__PROFILE", "production", "peers.identity"),
         ] {
             let error = read(&[(key, value)]).unwrap().check().unwrap_err();

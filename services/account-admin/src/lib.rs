@@ -86,6 +86,7 @@ pub async fn run(config: Config, wiring: Wiring, stop: CancellationToken) -> Res
         clock: clock.clone(),
         settings: config.account_admin,
         projections_owed: Arc::new(Notify::new()),
+        invitations_owed: Arc::new(Notify::new()),
         resets_owed: Arc::new(Notify::new()),
     };
     let server = GrpcServer {
@@ -98,7 +99,7 @@ pub async fn run(config: Config, wiring: Wiring, stop: CancellationToken) -> Res
     };
     let relay = |topic, wake| Relay::new(database.clone(), topic, clock.clone(), wake);
     let projections = relay(PROJECTION, app.projections_owed.clone());
-    let invitations = relay(INVITATION, Arc::new(Notify::new()));
+    let invitations = relay(INVITATION, app.invitations_owed.clone());
     let resets = relay(PASSWORD_RESET, app.resets_owed.clone());
 
     let mut tasks = Supervisor::new(stop.clone());

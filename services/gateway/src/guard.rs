@@ -55,6 +55,15 @@ impl Form {
         self.raw(name).trim().to_owned()
     }
 
+    /// Every value of a field that may come several times.
+    pub(crate) fn all(&self, name: &str) -> Vec<String> {
+        self.pairs
+            .iter()
+            .filter(|(key, _)| key == name)
+            .map(|(_, value)| value.clone())
+            .collect()
+    }
+
     /// Whether a box was ticked.
     pub(crate) fn ticked(&self, name: &str) -> bool {
         !self.raw(name).is_empty()

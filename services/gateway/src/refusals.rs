@@ -103,6 +103,7 @@ pub(crate) fn known(words: Words, refusal: &Refusal) -> Option<String> {
         "two_factor.required_by_policy" => w.r_two_factor_required_by_policy(),
         "two_factor.already_active" => w.r_two_factor_already_active(),
         "two_factor.not_active" => w.r_two_factor_not_active(),
+        "two_factor.number_locked" => w.r_two_factor_number_locked(),
         "two_factor.no_number" => w.r_two_factor_no_number(),
         "two_factor.number_changed_lately" => {
             return Some(w.r_two_factor_number_changed_lately(delay()));
@@ -133,11 +134,14 @@ pub(crate) fn known(words: Words, refusal: &Refusal) -> Option<String> {
         "phone.not_sms_capable" => w.r_phone_not_sms_capable(),
         "phone.in_use" => w.r_phone_in_use(),
         "email.invalid" => w.r_email_invalid(),
+        "email.mismatch" => w.r_email_mismatch(),
         "email.exists" => w.r_email_exists(),
         "email.domain_not_approved" => w.r_email_domain_not_approved(),
         "licence.none_available" => w.r_licence_none_available(),
         "edit.conflict" => w.r_edit_conflict(),
         "permission.denied" => w.r_permission_denied(),
+        "admin.last" => w.r_admin_last(),
+        "role_group.unknown" => w.r_role_group_unknown(),
         "user.not_found" => w.r_user_not_found(),
         "user.not_active" => w.r_user_not_active(),
         "watch.busy" => w.r_watch_busy(),

@@ -1,8 +1,11 @@
 //! What is done for callers: one file a use case.
 
 pub mod add_user;
+pub mod administrators;
 pub mod append_events;
+pub mod delete_user;
 pub mod domains;
+pub mod edit_user;
 pub mod licences;
 pub mod list_events;
 pub mod organisations;
@@ -27,7 +30,8 @@ use crate::clients::Identity;
 use crate::config::Settings;
 use crate::domain::refused::Refused;
 pub use crate::store::Entry;
-pub use crate::store::entity::{domain, plan};
+pub use crate::store::entity::{domain, plan, role_group, user};
+pub use crate::store::listing::Sort;
 
 /// What every use case works with.
 #[derive(Clone)]
@@ -42,6 +46,8 @@ pub struct App {
     pub settings: Settings,
     /// Wakes the relay of projections after a commit.
     pub projections_owed: Arc<Notify>,
+    /// Wakes the relay of invitations.
+    pub invitations_owed: Arc<Notify>,
     /// Wakes the relay of password resets.
     pub resets_owed: Arc<Notify>,
 }

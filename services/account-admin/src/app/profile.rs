@@ -92,7 +92,7 @@ pub async fn update(
 }
 
 /// Names of the fields whose stored value is another.
-fn differing(stored: &user::Model, fields: &ProfileFields) -> Vec<&'static str> {
+pub(super) fn differing(stored: &user::Model, fields: &ProfileFields) -> Vec<&'static str> {
     let number = fields
         .mobile_number
         .as_ref()

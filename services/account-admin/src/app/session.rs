@@ -9,7 +9,7 @@ use crate::domain::event_kind::AUTHZ_FAIL;
 use crate::domain::permission::{Permission, PermissionSet, Rule, rule};
 use crate::domain::refused::Refused;
 use crate::store::entity::user;
-use crate::store::{Head, commit, people};
+use crate::store::{Head, Transaction, commit, people};
 
 /// A user whose session is good.
 #[derive(Debug)]
@@ -93,6 +93,7 @@ impl App {
             Err(Error::Refused(Refused::PermissionDenied)) => "permission.denied",
             Err(Error::Refused(Refused::StepUpRequired)) => "step_up_required",
             Err(Error::Refused(Refused::UserNotFound)) => "user.not_found",
+            Err(Error::Refused(Refused::LastAdministrator)) => "admin.last",
             Ok(_) | Err(_) => return result,
         };
         metrics::counter!("authz_refused_total", "reason" => reason).increment(1);
@@ -133,5 +134,24 @@ impl SignedIn {
             return Err(Refused::StepUpRequired);
         }
         Ok(())
+    }
+
+    /// The same once more under the lock of the organisation, and what he holds at that instant: a
+    /// change that came first counts, also against a call that was let in before it.
+    pub async fn require_now(
+        &self,
+        transaction: &Transaction,
+        permission: Permission,
+    ) -> Result<PermissionSet, Error> {
+        people::find(transaction, self.organisation_id(), self.user.id)
+            .await?
+            .filter(|user| user.status != "disabled")
+            .ok_or(Refused::SessionExpired)?;
+        let held = people::permissions(transaction, self.organisation_id(), self.user.id).await?;
+        if held.holds(permission) {
+            Ok(held)
+        } else {
+            Err(Refused::PermissionDenied.into())
+        }
     }
 }

@@ -57,6 +57,18 @@ pub async fn owe_invitation(
     .await
 }
 
+/// Owes the user another invitation than the first, whose link has ended with his being kept out. Its
+/// own id is the key, so that it is mailed once.
+pub async fn owe_another_invitation(
+    app: &App,
+    transaction: &Transaction,
+    user_id: Uuid,
+) -> Result<(), StoreError> {
+    let (id, now) = (new_id(&*app.clock), app.clock.now_ms());
+    let payload = [user_id.as_bytes().as_slice(), id.as_bytes()].concat();
+    outbox::put(transaction, id, INVITATION, payload, now).await
+}
+
 /// Owes the user a link that sets another password, in the transaction that logs it.
 pub async fn owe_password_reset(
     app: &App,
@@ -114,15 +126,35 @@ pub async fn deliver_projections(app: App, rows: Vec<Row>) -> Result<(), Error> 
     Ok(())
 }
 
-/// Delivers invitations that the requests themselves did not get through.
+/// Delivers invitations that the requests themselves did not get through, and those that follow.
 pub async fn deliver_invitations(app: App, rows: Vec<Row>) -> Result<(), Error> {
-    for user_id in users(&rows)? {
+    for row in &rows {
+        let (user_id, another) = invitation(row)?;
+        if let Some(id) = another {
+            invite_under(&app, user_id, format!("invite:{id}")).await?;
+            continue;
+        }
         let user = people::find_any(app.database.connection(), user_id).await?;
         if user.is_some_and(|user| user.invited_at.is_none()) {
             invite(&app, user_id).await?;
         }
     }
     Ok(())
+}
+
+/// Whom a row invites, and the id of an invitation that is not the first.
+fn invitation(row: &Row) -> Result<(Uuid, Option<Uuid>), StoreError> {
+    let unknown = StoreError::Corrupt("an outbox row that names no user");
+    match row.payload.split_at_checked(16) {
+        Some((user, [])) => Uuid::from_slice(user)
+            .map(|user| (user, None))
+            .map_err(|_| unknown),
+        Some((user, id)) => match (Uuid::from_slice(user), Uuid::from_slice(id)) {
+            (Ok(user), Ok(id)) => Ok((user, Some(id))),
+            _ => Err(unknown),
+        },
+        None => Err(unknown),
+    }
 }
 
 /// Delivers resets that administrators started; one a user, however often it was asked for. What is

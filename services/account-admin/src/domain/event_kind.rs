@@ -9,6 +9,16 @@ pub const ORGANISATION_CREATED: &str = "organisation_created";
 pub const USER_CREATED: &str = "user_created";
 /// Profile changed.
 pub const USER_UPDATED: &str = "user_updated";
+/// Kept from signing in.
+pub const USER_DISABLED: &str = "user_disabled";
+/// Let in again.
+pub const USER_ENABLED: &str = "user_enabled";
+/// Deleted, for as long as it can be undone and for good behind it.
+pub const USER_DELETED: &str = "user_deleted";
+/// A deletion undone.
+pub const USER_RESTORED: &str = "user_restored";
+/// Put into role groups or taken out of them.
+pub const ROLE_GROUPS_CHANGED: &str = "privilege_permissions_changed";
 /// An administrator had a link mailed that sets another password.
 pub const PASSWORD_RESET_STARTED: &str = "password_reset_started";
 /// Seat given.

@@ -19,7 +19,7 @@ pub enum Permission {
     DomainManagement,
     /// Adding, editing and removing users, and their seats.
     UserManagement,
-    /// Editing role groups.
+    /// Editing role groups, and who is in them.
     Roles,
     /// Resetting the second factor of an administrator.
     AdministratorSecurity,
@@ -100,6 +100,12 @@ impl PermissionSet {
         self.0.is_empty()
     }
 
+    /// Whether everything that the other set grants is granted: nobody gives or takes what he does not
+    /// hold himself (rule 70).
+    pub fn covers(&self, other: &Self) -> bool {
+        other.0.is_subset(&self.0)
+    }
+
     /// Adds what another group grants.
     pub fn join(&mut self, other: Self) {
         self.0.extend(other.0);
@@ -135,6 +141,13 @@ pub const RULES: &[(&str, Rule)] = &[
         rpc::START_PASSWORD_RESET,
         Rule::Needs(Permission::UserManagement),
     ),
+    (rpc::UPDATE_USER, Rule::Needs(Permission::UserManagement)),
+    (rpc::DELETE_USER, Rule::Needs(Permission::UserManagement)),
+    (rpc::RESTORE_USER, Rule::Needs(Permission::UserManagement)),
+    (
+        rpc::LIST_ROLE_GROUPS,
+        Rule::Needs(Permission::UserManagement),
+    ),
     (rpc::LIST_PLANS, Rule::Needs(Permission::UserManagement)),
     (rpc::ASSIGN_LICENCE, Rule::Needs(Permission::UserManagement)),
     (rpc::LIST_DOMAINS, Rule::Needs(Permission::DomainManagement)),
@@ -165,6 +178,10 @@ pub mod rpc {
     pub const GET_USER: &str = path!("UserService", "GetUser");
     pub const ADD_USER: &str = path!("UserService", "AddUser");
     pub const START_PASSWORD_RESET: &str = path!("UserService", "StartPasswordReset");
+    pub const UPDATE_USER: &str = path!("UserService", "UpdateUser");
+    pub const DELETE_USER: &str = path!("UserService", "DeleteUser");
+    pub const RESTORE_USER: &str = path!("UserService", "RestoreUser");
+    pub const LIST_ROLE_GROUPS: &str = path!("UserService", "ListRoleGroups");
     pub const LIST_PLANS: &str = path!("LicenceService", "ListPlans");
     pub const ASSIGN_LICENCE: &str = path!("LicenceService", "AssignLicence");
     pub const LIST_DOMAINS: &str = path!("DomainService", "ListDomains");
@@ -184,5 +201,14 @@ mod tests {
         let some = PermissionSet::parse("logs fly_to_the_moon billing");
         assert_eq!(some.names(), ["billing", "logs"]);
         assert!(!some.holds(Permission::UserManagement));
+    }
+
+    #[test]
+    fn a_set_covers_what_it_grants_and_nothing_more() {
+        let some = PermissionSet::parse("logs user_management");
+        assert!(some.covers(&PermissionSet::default()));
+        assert!(some.covers(&PermissionSet::parse("logs")));
+        assert!(!some.covers(&PermissionSet::parse("logs roles")));
+        assert!(PermissionSet::all().covers(&some));
     }
 }

@@ -118,7 +118,8 @@ fn deceives(c: char) -> bool {
         || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
-fn number(typed: &str, stored: &str) -> Result<Option<PhoneNumber>, PhoneError> {
+/// A number with its leading `+`, or none. The one that is stored passes as it is.
+pub fn number(typed: &str, stored: &str) -> Result<Option<PhoneNumber>, PhoneError> {
     let typed = typed.trim();
     if typed.is_empty() {
         return Ok(None);

@@ -19,6 +19,10 @@ pub enum Refused {
     UserNotFound,
     /// The user has no password to reset: invited, or disabled.
     UserNotActive,
+    /// What was typed again is not the user's address.
+    EmailMismatch,
+    /// Without him the organisation would have no active administrator.
+    LastAdministrator,
     /// No such plan, or not the organisation's.
     PlanNotFound,
     /// No such organisation.

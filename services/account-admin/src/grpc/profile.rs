@@ -5,7 +5,7 @@ use tonic::{Request, Response, Status};
 
 use super::status::{caller, status};
 use super::{held_licence, stamp};
-use crate::app::{App, Error, profile};
+use crate::app::{App, Error, profile, user};
 use crate::domain::permission::rpc;
 use crate::domain::profile::Typed;
 use crate::domain::refused::Refused;
@@ -68,7 +68,7 @@ impl pb::profile_service_server::ProfileService for Profiles {
     }
 }
 
-fn present(fields: Option<pb::ProfileFields>) -> Result<pb::ProfileFields, Error> {
+pub(super) fn present(fields: Option<pb::ProfileFields>) -> Result<pb::ProfileFields, Error> {
     fields.ok_or_else(|| Refused::field("fields", "field.required").into())
 }
 
@@ -88,18 +88,10 @@ fn encode(profile: profile::Profile) -> pb::Profile {
     let user = profile.user;
     pb::Profile {
         user_id: user.id.to_string(),
+        fields: Some(profile_fields(&user)),
         version: u64::try_from(user.version).unwrap_or(0),
         email: user.email,
         licence: profile.plan.map(held_licence),
-        fields: Some(pb::ProfileFields {
-            first_name: user.first_name,
-            last_name: user.last_name,
-            mobile_number: user.mobile_number,
-            default_sms_country: user.default_sms_country,
-            time_zone: user.time_zone,
-            date_format: user.date_format,
-            locale: user.locale,
-        }),
         organisation_id: user.organisation_id.to_string(),
         organisation_name: profile.organisation_name,
         permissions: profile
@@ -110,5 +102,17 @@ fn encode(profile: profile::Profile) -> pb::Profile {
             .collect(),
         two_factor_active: user.two_factor_active,
         last_sign_in_at: user.last_sign_in_at.map(stamp),
+    }
+}
+
+pub(super) fn profile_fields(user: &user::Model) -> pb::ProfileFields {
+    pb::ProfileFields {
+        first_name: user.first_name.clone(),
+        last_name: user.last_name.clone(),
+        mobile_number: user.mobile_number.clone(),
+        default_sms_country: user.default_sms_country.clone(),
+        time_zone: user.time_zone.clone(),
+        date_format: user.date_format.clone(),
+        locale: user.locale.clone(),
     }
 }

@@ -45,6 +45,8 @@ fn refuse(refused: Refused) -> Refusal {
         Refused::PermissionDenied => Refusal::new(Code::PermissionDenied, "permission.denied"),
         Refused::UserNotFound => Refusal::new(Code::NotFound, "user.not_found"),
         Refused::UserNotActive => Refusal::new(Code::FailedPrecondition, "user.not_active"),
+        Refused::EmailMismatch => Refusal::field("email", "email.mismatch"),
+        Refused::LastAdministrator => Refusal::new(Code::FailedPrecondition, "admin.last"),
         Refused::PlanNotFound => Refusal::new(Code::NotFound, "plan.not_found"),
         Refused::OrganisationNotFound => Refusal::new(Code::NotFound, "organisation.not_found"),
         Refused::Fields(faults) => {

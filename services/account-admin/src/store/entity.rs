@@ -64,6 +64,12 @@ pub mod user {
         pub last_sign_in_at: Option<i64>,
         /// When identity made the invitation.
         pub invited_at: Option<i64>,
+        /// When he first set a password or signed in: enabled again he is what he was.
+        pub activated_at: Option<i64>,
+        /// When he was deleted.
+        pub deleted_at: Option<i64>,
+        /// His status before that.
+        pub deleted_from: Option<String>,
         pub created_at: i64,
         /// Grows with every edit of the profile.
         pub version: i64,

@@ -160,6 +160,12 @@ impl Head {
                 .filter(Column::Status.eq("invited"))
                 .exec(transaction)
                 .await?;
+            // Also of one who is disabled: enabled again he is not invited anew.
+            this()
+                .col_expr(Column::ActivatedAt, Expr::value(occurred_at))
+                .filter(Column::ActivatedAt.is_null())
+                .exec(transaction)
+                .await?;
         }
         // Events may come late and out of order: the newest one counts.
         if effect == Effect::SignedIn {

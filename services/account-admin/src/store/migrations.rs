@@ -2,7 +2,8 @@
 
 use sea_orm_migration::prelude::*;
 use sea_orm_migration::schema::{
-    big_integer, big_integer_null, binary, boolean, integer, string_len, text, uuid,
+    big_integer, big_integer_null, binary, boolean, integer, string_len, string_len_null, text,
+    uuid,
 };
 
 /// The migrations of the schema `admin`.
@@ -11,7 +12,7 @@ pub struct Migrator;
 
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(First)]
+        vec![Box::new(First), Box::new(Lifecycle)]
     }
 }
 
@@ -31,6 +32,39 @@ impl MigrationTrait for First {
         seats(manager).await?;
         events(manager).await?;
         sallyport_sql::outbox::create_table(manager).await
+    }
+}
+
+/// Users who are disabled, deleted and brought back.
+struct Lifecycle;
+
+impl MigrationName for Lifecycle {
+    fn name(&self) -> &str {
+        "m0002_lifecycle_of_users"
+    }
+}
+
+#[async_trait::async_trait]
+impl MigrationTrait for Lifecycle {
+    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        // One a statement: SQLite takes no more.
+        for column in [
+            big_integer_null("activated_at"),
+            big_integer_null("deleted_at"),
+            string_len_null("deleted_from", 16),
+        ] {
+            manager
+                .alter_table(Table::alter().table("users").add_column(column).to_owned())
+                .await?;
+        }
+        manager
+            .get_connection()
+            .execute_unprepared(
+                "UPDATE users SET activated_at = COALESCE(last_sign_in_at, created_at) \
+                 WHERE status = 'active' OR last_sign_in_at IS NOT NULL",
+            )
+            .await?;
+        Ok(())
     }
 }
 

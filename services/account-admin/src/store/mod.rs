@@ -8,9 +8,12 @@ pub mod domains;
 pub mod entity;
 pub mod events;
 pub mod head;
+pub mod lifecycle;
+pub mod listing;
 mod migrations;
 pub mod organisations;
 pub mod people;
+pub mod role_groups;
 pub mod seats;
 
 pub use head::{Entry, Head};

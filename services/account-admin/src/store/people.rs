@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use sallyport_proto::identity::v1::{UserProjection, UserStatus};
 use sallyport_sql::{StoreError, is_unique_violation};
 use sea_orm::entity::prelude::*;
-use sea_orm::sea_query::{ExprTrait, LikeExpr};
-use sea_orm::{ActiveValue::Set, Condition, ConnectionTrait, QueryOrder, QuerySelect};
+use sea_orm::sea_query::ExprTrait;
+use sea_orm::{ActiveValue::Set, ConnectionTrait};
 
 use super::Insert;
 use super::entity::{organisation, role_group, seat, user, user_role_group};
@@ -63,48 +63,6 @@ pub async fn email_exists(
         .is_some())
 }
 
-/// Up to `limit` users by e-mail, behind `after`, whose e-mail or a name starts with `prefix`.
-pub async fn page(
-    connection: &impl ConnectionTrait,
-    organisation_id: Uuid,
-    prefix: &str,
-    after: Option<&str>,
-    limit: usize,
-) -> Result<Vec<user::Model>, StoreError> {
-    use user::Column;
-    let mut query = user::Entity::find()
-        .filter(Column::OrganisationId.eq(organisation_id))
-        .filter(Column::Status.ne("deleted"))
-        .order_by_asc(Column::Email)
-        .limit(limit as u64);
-    if !prefix.is_empty() {
-        let starts = |column: Column| Expr::col(column).like(starting(prefix));
-        query = query.filter(
-            Condition::any()
-                .add(starts(Column::Email))
-                .add(starts(Column::FirstNameKey))
-                .add(starts(Column::LastNameKey)),
-        );
-    }
-    if let Some(after) = after {
-        query = query.filter(Column::Email.gt(after));
-    }
-    Ok(query.all(connection).await?)
-}
-
-/// A LIKE pattern that takes the text by the letter.
-fn starting(prefix: &str) -> LikeExpr {
-    let mut pattern = String::with_capacity(prefix.len() + 1);
-    for c in prefix.to_lowercase().chars() {
-        if matches!(c, '%' | '_' | '\\') {
-            pattern.push('\\');
-        }
-        pattern.push(c);
-    }
-    pattern.push('%');
-    LikeExpr::new(pattern).escape('\\')
-}
-
 /// A user to be made.
 #[derive(Debug)]
 pub struct NewUser {
@@ -149,6 +107,9 @@ pub async fn insert(
         two_factor_active: Set(false),
         two_factor_changed_at: Set(0),
         last_sign_in_at: Set(None),
+        activated_at: Set(None),
+        deleted_at: Set(None),
+        deleted_from: Set(None),
         invited_at: Set(None),
         created_at: Set(new.now),
         version: Set(1),

@@ -299,6 +299,16 @@ async fn a_list_that_is_asked_for_wrongly_names_the_field(world: World) {
         let listed = world.users().list_users(by(&org.token, list)).await;
         assert_refused(listed.refusal(), Code::InvalidArgument, reason, field);
     }
+    for (plan_id, role_group_id, field) in [("p", "", "plan_id"), ("", "g", "role_group_id")] {
+        let list = pb::ListUsersRequest {
+            plan_id: plan_id.to_owned(),
+            role_group_id: role_group_id.to_owned(),
+            ..pb::ListUsersRequest::default()
+        };
+        let listed = world.users().list_users(by(&org.token, list)).await;
+        let refusal = listed.refusal();
+        assert_refused(refusal, Code::InvalidArgument, "field.invalid", field);
+    }
     let list = pb::ListEventsRequest {
         page_token: "00".to_owned(),
         ..pb::ListEventsRequest::default()

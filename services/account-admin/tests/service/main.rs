@@ -3,11 +3,15 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod administrators;
 mod bad_input;
+mod delete_user;
+mod edit_user;
 mod events;
 mod fake_identity;
 mod identity_away;
 mod licences;
+mod listing;
 mod organisations;
 mod profile;
 mod refusals;

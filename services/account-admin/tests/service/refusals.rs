@@ -35,7 +35,38 @@ async fn administration(world: &World, token: &str, org: &Org) -> Vec<(&'static 
         plan_id: String::new(),
     };
     let front = || Peer::service("gateway");
+    let user_id = org.admin.clone();
+    let update = pb::UpdateUserRequest {
+        user_id: user_id.clone(),
+        fields: Some(pb::UserFields {
+            profile: Some(pb::ProfileFields::default()),
+            ..Default::default()
+        }),
+        version: 1,
+    };
+    let delete = pb::DeleteUserRequest {
+        user_id: user_id.clone(),
+        email: String::new(),
+    };
+    let restore = pb::RestoreUserRequest { user_id };
+    let groups = pb::ListRoleGroupsRequest {};
     vec![
+        (
+            "update",
+            error(world.users().update_user(by(token, update)).await),
+        ),
+        (
+            "delete",
+            error(world.users().delete_user(by(token, delete)).await),
+        ),
+        (
+            "restore",
+            error(world.users().restore_user(by(token, restore)).await),
+        ),
+        (
+            "groups",
+            error(world.users().list_role_groups(by(token, groups)).await),
+        ),
         (
             "list",
             error(
@@ -193,7 +224,7 @@ async fn administration_needs_its_permission(world: World) {
             && e.actor == member
             && e.client_ip == "198.51.100.4"
     });
-    assert_eq!(refused.count(), 8);
+    assert_eq!(refused.count(), 12);
     let own = world
         .events(Peer::service("gateway"))
         .list_events(by(&token, pb::ListEventsRequest::default()))
@@ -271,7 +302,7 @@ async fn administration_needs_the_second_factor_of_who_has_one(world: World) {
     let stepped = log
         .iter()
         .filter(|e| e.event.as_ref().unwrap().reason == "step_up_required");
-    assert_eq!(stepped.count(), 8);
+    assert_eq!(stepped.count(), 12);
     // A copy that is late the other way asks for nothing.
     world.identity.change(|state| {
         let session = state.sessions.get_mut(&remembered).unwrap();

@@ -27,6 +27,25 @@ async fn another_organisations_ids_are_not_found_on_every_rpc(world: World) {
             world.users().start_password_reset(reset).await.reason(),
             "user.not_found"
         );
+        let update = pb::UpdateUserRequest {
+            user_id: id.into(),
+            fields: Some(pb::UserFields {
+                profile: Some(pb::ProfileFields::default()),
+                ..Default::default()
+            }),
+            version: 1,
+        };
+        assert_eq!(
+            world.users().update_user(by(token, update)).await.reason(),
+            "user.not_found"
+        );
+        let deleted = world.delete(token, id, "bo@rival.example").await;
+        assert_eq!(deleted.reason(), "user.not_found");
+        let restore = by(token, pb::RestoreUserRequest { user_id: id.into() });
+        assert_eq!(
+            world.users().restore_user(restore).await.reason(),
+            "user.not_found"
+        );
         let assign = by(
             token,
             pb::AssignLicenceRequest {
@@ -116,7 +135,7 @@ async fn another_organisations_ids_are_not_found_on_every_rpc(world: World) {
         .filter_map(|e| e.event)
         .filter(|e| e.r#type == "authz_fail")
         .collect();
-    assert_eq!(refused.len(), 16);
+    assert_eq!(refused.len(), 28);
     assert!(refused.iter().all(|e| e.reason == "user.not_found"));
     assert!(refused.iter().any(|e| e.target == theirs));
     let their_log = world.log_of(&rival, &theirs).await;

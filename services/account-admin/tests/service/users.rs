@@ -28,6 +28,7 @@ async fn list(
         search: search.to_owned(),
         page_size: size,
         page_token: token.to_owned(),
+        ..pb::ListUsersRequest::default()
     };
     world
         .users()
@@ -355,6 +356,7 @@ async fn pages_are_complete_and_without_overlap_while_users_are_added(world: Wor
             search: search.into(),
             page_size: 5,
             page_token: first.clone(),
+            ..pb::ListUsersRequest::default()
         };
         let refused = world.users().list_users(by(&asker.token, request)).await;
         assert_eq!(refused.reason(), "page_token.invalid");

@@ -87,6 +87,7 @@ impl World {
                 session_cache_milliseconds: 1000,
                 invitation_retry_seconds: 1,
                 more_public_providers: vec!["isp.example".into()],
+                restorable_days: 30,
             },
         };
         let (dialler, listener) = Listener::memory();
@@ -226,6 +227,67 @@ impl World {
         let id = self.add(org, local).await;
         let token = self.sign_in(&org.id, &id, 1);
         (id, token)
+    }
+
+    /// Adds an administrator who has signed in; id and token.
+    pub async fn administrator(&self, org: &Org, local: &str) -> (String, String) {
+        let (id, token) = self.member(org, local).await;
+        let set = event(org, "authn_password_change", &id, self.clock_now());
+        self.append(vec![set]).await.unwrap();
+        let mut read = self.read(&org.token, &id).await;
+        read.fields.as_mut().unwrap().role_group_ids = vec![self.administrators(org).await];
+        self.edit(&org.token, &id, &read).await.unwrap();
+        (id, token)
+    }
+
+    /// The id of the group that holds every permission.
+    pub async fn administrators(&self, org: &Org) -> String {
+        let request = by(&org.token, pb::ListRoleGroupsRequest {});
+        let groups = self.users().list_role_groups(request).await.unwrap();
+        let groups = groups.into_inner().role_groups;
+        groups
+            .into_iter()
+            .find(|group| group.built_in)
+            .unwrap()
+            .role_group_id
+    }
+
+    /// A user as User Management reads him.
+    pub async fn read(&self, token: &str, user: &str) -> pb::GetUserResponse {
+        let user_id = user.to_owned();
+        let request = by(token, pb::GetUserRequest { user_id });
+        self.users().get_user(request).await.unwrap().into_inner()
+    }
+
+    /// Saves what was read and changed.
+    pub async fn edit(
+        &self,
+        token: &str,
+        user: &str,
+        read: &pb::GetUserResponse,
+    ) -> Result<pb::UpdateUserResponse, Status> {
+        let request = pb::UpdateUserRequest {
+            user_id: user.to_owned(),
+            fields: read.fields.clone(),
+            version: read.version,
+        };
+        let updated = self.users().update_user(by(token, request)).await?;
+        Ok(updated.into_inner())
+    }
+
+    /// Deletes a user, his address typed again.
+    pub async fn delete(
+        &self,
+        token: &str,
+        user: &str,
+        email: &str,
+    ) -> Result<pb::DeleteUserResponse, Status> {
+        let request = pb::DeleteUserRequest {
+            user_id: user.to_owned(),
+            email: email.to_owned(),
+        };
+        let deleted = self.users().delete_user(by(token, request)).await?;
+        Ok(deleted.into_inner())
     }
 
     /// A user's events, newest first, as his administrator reads them.

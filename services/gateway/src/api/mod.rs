@@ -13,6 +13,7 @@ mod password;
 mod profile;
 mod sign_in;
 mod two_factor;
+mod user_edit;
 mod users;
 
 use std::sync::Arc;

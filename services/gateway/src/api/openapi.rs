@@ -9,7 +9,8 @@ use utoipa_axum::routes;
 
 use super::error::{ErrorBody, ErrorDetail, FieldError};
 use super::{
-    authenticator, browsers, code, events, passkeys, password, profile, sign_in, two_factor, users,
+    authenticator, browsers, code, events, passkeys, password, profile, sign_in, two_factor,
+    user_edit, users,
 };
 use crate::App;
 
@@ -89,7 +90,10 @@ pub(crate) fn operations() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(browsers::list))
         .routes(routes!(browsers::revoke))
         .routes(routes!(users::list, users::add))
-        .routes(routes!(users::get))
+        .routes(routes!(user_edit::get, user_edit::put))
+        .routes(routes!(user_edit::delete))
+        .routes(routes!(user_edit::restore))
+        .routes(routes!(user_edit::role_groups))
         .routes(routes!(users::assign_licence))
         .routes(routes!(users::start_password_reset))
         .routes(routes!(users::plans))
@@ -120,6 +124,7 @@ mod tests {
             include_str!("profile.rs"),
             include_str!("two_factor.rs"),
             include_str!("users.rs"),
+            include_str!("user_edit.rs"),
             include_str!("events.rs"),
         ];
         let mut found = BTreeSet::new();

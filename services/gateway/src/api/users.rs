@@ -19,12 +19,22 @@ use crate::problem::Problem;
 use crate::visitor::Visitor;
 
 /// How far a user is.
-#[derive(Serialize, ToSchema)]
+#[derive(Clone, Copy, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum UserState {
     Invited,
     Active,
     Disabled,
+    Deleted,
+}
+
+/// The order of the list.
+#[derive(Clone, Copy, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum UserSort {
+    Email,
+    LastName,
+    LastSignIn,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -38,17 +48,21 @@ pub(crate) struct User {
     two_factor_active: bool,
     last_sign_in_at: Option<Timestamp>,
     role_groups: Vec<String>,
+    /// Until when a deletion can be undone.
+    restorable_until: Option<Timestamp>,
 }
 
-fn user_of(user: wire::UserRow) -> Result<User, Problem> {
+pub(super) fn user_of(user: wire::UserRow) -> Result<User, Problem> {
     Ok(User {
         state: match user.state() {
             wire::UserState::Invited => UserState::Invited,
             wire::UserState::Active => UserState::Active,
             wire::UserState::Disabled => UserState::Disabled,
+            wire::UserState::Deleted => UserState::Deleted,
             wire::UserState::Unspecified => return Err(Problem::Failed(Code::Internal)),
         },
         last_sign_in_at: instant(&user.last_sign_in_at),
+        restorable_until: instant(&user.restorable_until),
         user_id: user.user_id,
         email: user.email,
         first_name: user.first_name,
@@ -69,6 +83,45 @@ pub(crate) struct ListUsers {
     page_size: u32,
     /// `next_page_token` of the page before.
     page_token: String,
+    /// Left out: all but the deleted.
+    #[param(inline)]
+    state: Option<UserState>,
+    /// Only holders of a seat of this plan.
+    plan_id: String,
+    /// Only members of this role group.
+    role_group_id: String,
+    /// Only users with 2FA active, or only those without.
+    two_factor_active: Option<bool>,
+    /// By e-mail where left out.
+    #[param(inline)]
+    sort: Option<UserSort>,
+}
+
+impl From<ListUsers> for wire::ListUsersRequest {
+    fn from(asked: ListUsers) -> Self {
+        let state = match asked.state {
+            None => wire::UserState::Unspecified,
+            Some(UserState::Invited) => wire::UserState::Invited,
+            Some(UserState::Active) => wire::UserState::Active,
+            Some(UserState::Disabled) => wire::UserState::Disabled,
+            Some(UserState::Deleted) => wire::UserState::Deleted,
+        };
+        let sort = match asked.sort {
+            None | Some(UserSort::Email) => wire::UserSort::Unspecified,
+            Some(UserSort::LastName) => wire::UserSort::LastName,
+            Some(UserSort::LastSignIn) => wire::UserSort::LastSignIn,
+        };
+        Self {
+            search: asked.search,
+            page_size: asked.page_size,
+            page_token: asked.page_token,
+            state: state.into(),
+            plan_id: asked.plan_id,
+            role_group_id: asked.role_group_id,
+            two_factor_active: asked.two_factor_active,
+            sort: sort.into(),
+        }
+    }
 }
 
 #[derive(Serialize, ToSchema)]
@@ -86,11 +139,7 @@ pub(crate) async fn list(
     visitor: Visitor,
     Query(asked): Query<ListUsers>,
 ) -> Answer<Users> {
-    let ask = visitor.ask(wire::ListUsersRequest {
-        search: asked.search,
-        page_size: asked.page_size,
-        page_token: asked.page_token,
-    });
+    let ask = visitor.ask(wire::ListUsersRequest::from(asked));
     let answer = app.clients.user().list_users(ask).await?.into_inner();
     Ok(Json(Users {
         users: answer
@@ -154,22 +203,6 @@ pub(crate) async fn add(
             link_token: answer.link_token,
         }),
     ))
-}
-
-/// One user
-#[utoipa::path(get, path = "/users/{user_id}", operation_id = "getUser", tag = "administration",
-    security(("session" = [])), params(("user_id" = String, Path)),
-    responses((status = 200, body = User), Errors))]
-pub(crate) async fn get(
-    State(app): State<Arc<App>>,
-    visitor: Visitor,
-    Path(user_id): Path<String>,
-) -> Answer<User> {
-    let ask = visitor.ask(wire::GetUserRequest { user_id });
-    let answer = app.clients.user().get_user(ask).await?.into_inner();
-    Ok(Json(user_of(
-        answer.user.ok_or(Problem::Failed(Code::Internal))?,
-    )?))
 }
 
 #[derive(Deserialize, ToSchema)]

@@ -414,7 +414,8 @@ pub(super) fn zones(w: Words, chosen: &str) -> Choice {
     Choice::grouped("time_zone", w.time_zone(), groups)
 }
 
-fn formats(w: Words, app: &App, reader: &Reader, chosen: &str) -> Choice {
+/// A picker of date formats, each as today is written in it.
+pub(super) fn formats(w: Words, app: &App, reader: &Reader, chosen: &str) -> Choice {
     let now = app.clock.now();
     let picks = ["iso", "day_first", "month_first"].map(|format| {
         let mut reading = reader.reading.clone();

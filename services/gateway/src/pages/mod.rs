@@ -30,6 +30,8 @@ mod sessions;
 mod sign_in;
 pub(crate) mod two_factor;
 mod user_add;
+mod user_delete;
+mod user_edit;
 mod user_licence;
 mod users;
 
@@ -109,6 +111,12 @@ pub(crate) fn router(app: &Arc<App>) -> Router {
         .route("/activity", get(activity::own))
         .route("/users", get(users::page))
         .route("/users/add", get(user_add::page).post(user_add::submit))
+        .route("/users/{id}", get(user_edit::page).post(user_edit::submit))
+        .route(
+            "/users/{id}/delete",
+            get(user_delete::page).post(user_delete::submit),
+        )
+        .route("/users/{id}/restore", post(user_delete::restore))
         .route(
             "/users/{id}/licence",
             get(user_licence::page).post(user_licence::submit),

@@ -174,6 +174,7 @@ fn example(document: &Value, schema: &Value) -> Value {
                 .map(|(name, schema)| (name.clone(), example(document, schema)))
                 .collect()
         }
+        Some("array") => json!([]),
         Some("boolean") => json!(true),
         Some("integer") => json!(1),
         _ => json!("text"),

@@ -21,4 +21,5 @@ mod remembered;
 mod sessions;
 mod sign_in;
 mod sources;
+mod user_edit;
 mod words;

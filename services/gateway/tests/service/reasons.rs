@@ -177,6 +177,15 @@ const RPCS: &[Rpc] = rpcs! {
         "idempotency.conflict", "email.invalid", "email.exists", "email.domain_not_approved",
         "field.required", "field.too_long", "field.invalid", "locale.unknown", "time_zone.unknown"
     ]];
+    UpdateUser true [SESSION, BOTH_STEPS, ADMINISTRATION, FIELDS, NUMBER, &[
+        "user.not_found", "edit.conflict", "admin.last", "role_group.unknown",
+        "two_factor.number_locked"
+    ]];
+    DeleteUser true [SESSION, BOTH_STEPS, ADMINISTRATION, &[
+        "user.not_found", "email.mismatch", "admin.last"
+    ]];
+    RestoreUser true [SESSION, BOTH_STEPS, ADMINISTRATION, &["user.not_found"]];
+    ListRoleGroups false [SESSION, BOTH_STEPS, ADMINISTRATION];
     StartPasswordReset true [SESSION, BOTH_STEPS, ADMINISTRATION, &[
         "user.not_found", "user.not_active"
     ]];
@@ -240,7 +249,9 @@ pub fn code(reason: &str) -> Code {
         | "passkey.last_factor"
         | "passkey.too_many"
         | "licence.none_available"
-        | "user.not_active" => Code::FailedPrecondition,
+        | "user.not_active"
+        | "admin.last" => Code::FailedPrecondition,
+        "two_factor.number_locked" => Code::InvalidArgument,
         reason if reason.starts_with("two_factor.") => Code::FailedPrecondition,
         "sign_in.delayed"
         | "sign_in.busy"

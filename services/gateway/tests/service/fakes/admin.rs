@@ -77,7 +77,41 @@ fn row(id: &str, email: &str, first: &str, last: &str, state: UserState) -> User
         two_factor_active: active,
         last_sign_in_at: active.then(|| to_proto(SystemClock.now())),
         role_groups: Vec::new(),
+        restorable_until: (state == UserState::Deleted).then(|| to_proto(SystemClock.now())),
     }
+}
+
+fn fields() -> UserFields {
+    UserFields {
+        profile: Some(ProfileFields {
+            first_name: "Benoît".into(),
+            last_name: "Tremblay".into(),
+            mobile_number: "+33612345678".into(),
+            default_sms_country: "FR".into(),
+            time_zone: "Europe/Paris".into(),
+            date_format: "iso".into(),
+            locale: "fr".into(),
+        }),
+        role_group_ids: vec!["g1".into()],
+        disabled: false,
+        two_factor_required: false,
+    }
+}
+
+/// What a change asks for, in short.
+fn asked(request: &UpdateUserRequest) -> String {
+    let fields = request.fields.clone().unwrap_or_default();
+    let profile = fields.profile.unwrap_or_default();
+    format!(
+        "{} {} {} {} disabled={} required={} v{}",
+        request.user_id,
+        profile.first_name,
+        profile.mobile_number,
+        fields.role_group_ids.join(","),
+        fields.disabled,
+        fields.two_factor_required,
+        request.version
+    )
 }
 
 #[tonic::async_trait]
@@ -115,6 +149,10 @@ impl UserService for Fakes {
                 UserState::Disabled,
             ),
         ];
+        if r.get_ref().state() == UserState::Deleted {
+            let state = UserState::Deleted;
+            users = vec![row("u5", "erin@example.org", "Erin", "Roy", state)];
+        }
         users.retain(|user| user.email.starts_with(&search));
         let next_page_token = if search.is_empty() {
             "page-2".to_owned()
@@ -140,7 +178,61 @@ impl UserService for Fakes {
             "Tremblay",
             UserState::Active,
         );
-        Ok(Response::new(GetUserResponse { user: Some(user) }))
+        Ok(Response::new(GetUserResponse {
+            user: Some(user),
+            fields: Some(fields()),
+            version: 7,
+        }))
+    }
+
+    async fn update_user(&self, r: Request<UpdateUserRequest>) -> Answer<UpdateUserResponse> {
+        let detail = asked(r.get_ref());
+        drop(self.take_signed_in("UpdateUser", &r, &detail)?);
+        if r.get_ref().version != 7 {
+            return Err(refused(Code::Aborted, "edit.conflict"));
+        }
+        let user = row("u2", "benoit@example.org", "Benoît", "", UserState::Active);
+        Ok(Response::new(UpdateUserResponse {
+            user: Some(user),
+            fields: r.into_inner().fields,
+            version: 8,
+        }))
+    }
+
+    async fn delete_user(&self, r: Request<DeleteUserRequest>) -> Answer<DeleteUserResponse> {
+        let detail = format!("{} {}", r.get_ref().user_id, r.get_ref().email);
+        drop(self.take_signed_in("DeleteUser", &r, &detail)?);
+        if r.get_ref().email != "benoit@example.org" {
+            return Err(Refusal::field("email", "email.mismatch").into());
+        }
+        Ok(Response::new(DeleteUserResponse {
+            restorable_until: Some(to_proto(SystemClock.now())),
+        }))
+    }
+
+    async fn restore_user(&self, r: Request<RestoreUserRequest>) -> Answer<RestoreUserResponse> {
+        let id = r.get_ref().user_id.clone();
+        drop(self.take_signed_in("RestoreUser", &r, &id)?);
+        let user = row(&id, "erin@example.org", "Erin", "Roy", UserState::Active);
+        Ok(Response::new(RestoreUserResponse { user: Some(user) }))
+    }
+
+    async fn list_role_groups(
+        &self,
+        r: Request<ListRoleGroupsRequest>,
+    ) -> Answer<ListRoleGroupsResponse> {
+        drop(self.take_signed_in("ListRoleGroups", &r, "")?);
+        let group = |id: &str, name: &str, built_in| RoleGroup {
+            role_group_id: id.into(),
+            name: name.into(),
+            permissions: vec!["user_management".into()],
+            built_in,
+        };
+        let role_groups = vec![
+            group("g1", "Administrators", true),
+            group("g2", "Readers", false),
+        ];
+        Ok(Response::new(ListRoleGroupsResponse { role_groups }))
     }
 
     async fn start_password_reset(

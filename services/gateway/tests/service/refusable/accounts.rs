@@ -23,6 +23,20 @@ const NEW_USER: &[(&str, &str)] = &[
     ("plan_id", "p2"),
 ];
 
+const EDITED: &[(&str, &str)] = &[
+    ("first_name", "Augusta"),
+    ("last_name", "King"),
+    ("country", "FR"),
+    ("mobile_number", "06 12 34 56 78"),
+    ("default_sms_country", "BE"),
+    ("time_zone", "Europe/Paris"),
+    ("date_format", "day_first"),
+    ("locale", "fr"),
+    ("role_group_ids", "g2"),
+    ("two_factor_required", "1"),
+    ("disabled", "1"),
+];
+
 fn profile_field(reason: &str) -> At {
     At::Field(match reason.split('.').next() {
         Some("country") => "default_sms_country",
@@ -159,6 +173,95 @@ pub const ROWS: &[Row] = &[
         rpc: "StartPasswordReset",
         page: "/users",
         to: "/users/u2/password-reset",
+        ..ROW
+    },
+    Row {
+        of: &[
+            "country.",
+            "time_zone.",
+            "locale.",
+            "date_format.",
+            "field.",
+        ],
+        rpc: "UpdateUser",
+        page: "/users/u2",
+        to: "/users/u2",
+        typed: EDITED,
+        at: profile_field,
+        ..ROW
+    },
+    Row {
+        of: &["phone.", "two_factor."],
+        rpc: "UpdateUser",
+        page: "/users/u2",
+        to: "/users/u2",
+        typed: EDITED,
+        at: |_| At::Field("mobile_number"),
+        ..ROW
+    },
+    Row {
+        of: &["role_group."],
+        rpc: "UpdateUser",
+        page: "/users/u2",
+        to: "/users/u2",
+        typed: EDITED,
+        at: |_| At::Field("role_group_ids"),
+        ..ROW
+    },
+    Row {
+        of: &["edit.", "admin."],
+        rpc: "UpdateUser",
+        page: "/users/u2",
+        to: "/users/u2",
+        typed: EDITED,
+        at: |_| At::Form,
+        ..ROW
+    },
+    Row {
+        of: &["user.", "permission."],
+        rpc: "UpdateUser",
+        page: "/users/u2",
+        to: "/users/u2",
+        typed: EDITED,
+        ..ROW
+    },
+    Row {
+        of: &["email."],
+        rpc: "DeleteUser",
+        page: "/users/u2/delete",
+        to: "/users/u2/delete",
+        typed: &[("email", "benoit@example.com")],
+        at: |_| At::Field("email"),
+        ..ROW
+    },
+    Row {
+        of: &["admin."],
+        rpc: "DeleteUser",
+        page: "/users/u2/delete",
+        to: "/users/u2/delete",
+        typed: &[("email", "benoit@example.org")],
+        at: |_| At::Form,
+        ..ROW
+    },
+    Row {
+        of: &["user.", "permission."],
+        rpc: "DeleteUser",
+        page: "/users/u2/delete",
+        to: "/users/u2/delete",
+        typed: &[("email", "benoit@example.org")],
+        ..ROW
+    },
+    Row {
+        of: &["user.", "permission."],
+        rpc: "RestoreUser",
+        page: "/users",
+        to: "/users/u2/restore",
+        ..ROW
+    },
+    Row {
+        of: &["permission."],
+        rpc: "ListRoleGroups",
+        page: "/users/u2",
         ..ROW
     },
     Row {
