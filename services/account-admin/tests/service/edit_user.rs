@@ -138,7 +138,7 @@ async fn each_bad_field_of_a_user_is_named_and_none_is_saved(world: World) {
     assert_eq!(refusal.code, Code::InvalidArgument);
     let expected = [
         ("first_name", "field.required"),
-        ("mobile_number", "phone.country_required"),
+        ("country", "phone.country_required"),
         ("time_zone", "time_zone.unknown"),
         ("role_group_ids", "role_group.unknown"),
     ];

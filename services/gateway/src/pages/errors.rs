@@ -98,7 +98,11 @@ fn page_of_form(path: &str) -> &str {
     match path {
         "/account/password" => path,
         _ if path.starts_with("/account/") => "/account",
-        _ if path.starts_with("/users/") && path.ends_with("/password-reset") => "/users",
+        _ if path.starts_with("/users/")
+            && (path.ends_with("/password-reset") || path.ends_with("/restore")) =>
+        {
+            "/users"
+        }
         _ => path,
     }
 }
