@@ -321,7 +321,7 @@ impl Journey<'_> {
         let row = page.text.split("<tr>").find(|row| row.contains(USER));
         let row = row.with_context(|| format!("no row of the user: {}", page.words()))?;
         let (_, rest) = row.split_once("\"/users/").context("no link in the row")?;
-        let (id, _) = rest.split_once('/').context("no id in the link")?;
+        let id = rest.split(['/', '"']).next().unwrap_or_default();
         let licence = format!("/users/{id}/licence");
         let page = browser.open(&licence).await?;
         // The plans stand first, and after them that there is none.
