@@ -2,7 +2,6 @@
 //! once, so an undone deletion does not bring it back.
 
 use sallyport_email::EmailAddress;
-use sallyport_sql::StoreError;
 use uuid::Uuid;
 
 use super::administrators::{built_in, covered, keep_one};
@@ -13,16 +12,14 @@ use super::{App, Error};
 use crate::domain::event_kind::{LICENCE_REMOVED, USER_DELETED, USER_RESTORED};
 use crate::domain::permission::Permission;
 use crate::domain::refused::Refused;
-use crate::store::{Head, commit, lifecycle, people, role_groups, seats};
+use crate::store::{commit, lifecycle, people, role_groups, seats};
 
 /// Deletes the user whose address was typed again; until when that can be undone.
 pub async fn delete(app: &App, who: &SignedIn, user_id: &str, typed: &str) -> Result<i64, Error> {
     let user_id: Uuid = user_id.parse().map_err(|_| Refused::UserNotFound)?;
     let organisation_id = who.organisation_id();
     let transaction = app.database.begin().await?;
-    let mut head = Head::lock(&transaction, organisation_id)
-        .await?
-        .ok_or(StoreError::Corrupt("a user without an organisation"))?;
+    let mut head = who.lock_log(&transaction).await?;
     let held = who
         .require_now(&transaction, Permission::UserManagement)
         .await?;
@@ -65,9 +62,7 @@ pub async fn restore(app: &App, who: &SignedIn, user_id: &str) -> Result<UserVie
     let user_id: Uuid = user_id.parse().map_err(|_| Refused::UserNotFound)?;
     let organisation_id = who.organisation_id();
     let transaction = app.database.begin().await?;
-    let mut head = Head::lock(&transaction, organisation_id)
-        .await?
-        .ok_or(StoreError::Corrupt("a user without an organisation"))?;
+    let mut head = who.lock_log(&transaction).await?;
     let held = who
         .require_now(&transaction, Permission::UserManagement)
         .await?;

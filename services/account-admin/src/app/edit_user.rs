@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 
-use sallyport_sql::StoreError;
 use uuid::Uuid;
 
 use super::administrators::{built_in, covered, keep_one};
@@ -16,7 +15,7 @@ use crate::domain::permission::{Permission, PermissionSet};
 use crate::domain::profile::{self, Fault, ProfileFields, check};
 use crate::domain::refused::Refused;
 use crate::store::entity::{role_group, user};
-use crate::store::{Head, commit, lifecycle, people, role_groups};
+use crate::store::{commit, lifecycle, people, role_groups};
 
 /// Not a field of the profile; the names on the wire.
 const ROLE_GROUPS: &str = "role_group_ids";
@@ -55,9 +54,7 @@ pub async fn update(
     let user_id: Uuid = user_id.parse().map_err(|_| Refused::UserNotFound)?;
     let organisation_id = who.organisation_id();
     let transaction = app.database.begin().await?;
-    let mut head = Head::lock(&transaction, organisation_id)
-        .await?
-        .ok_or(StoreError::Corrupt("a user without an organisation"))?;
+    let mut head = who.lock_log(&transaction).await?;
     let held = who
         .require_now(&transaction, Permission::UserManagement)
         .await?;

@@ -1,6 +1,5 @@
 //! Plans and who holds their seats.
 
-use sallyport_sql::StoreError;
 use uuid::Uuid;
 
 use super::add_user::take_seat;
@@ -10,7 +9,7 @@ use super::{App, Error};
 use crate::domain::event_kind::{LICENCE_ASSIGNED, LICENCE_REMOVED};
 use crate::domain::refused::Refused;
 use crate::store::entity::{plan, seat};
-use crate::store::{Head, commit, people, seats};
+use crate::store::{commit, people, seats};
 
 /// The organisation's plans.
 pub async fn list(app: &App, who: &SignedIn) -> Result<Vec<plan::Model>, Error> {
@@ -27,9 +26,7 @@ pub async fn assign(app: &App, who: &SignedIn, user_id: &str, plan_id: &str) -> 
     };
     let organisation_id = who.organisation_id();
     let transaction = app.database.begin().await?;
-    let mut head = Head::lock(&transaction, organisation_id)
-        .await?
-        .ok_or(StoreError::Corrupt("a user without an organisation"))?;
+    let mut head = who.lock_log(&transaction).await?;
     people::find(&transaction, organisation_id, user_id)
         .await?
         .ok_or(Refused::UserNotFound)?;

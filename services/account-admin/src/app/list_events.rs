@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use sallyport_sql::StoreError;
 use uuid::Uuid;
 
 use super::session::SignedIn;
@@ -12,7 +11,7 @@ use crate::domain::page;
 use crate::domain::permission::Permission;
 use crate::domain::refused::Refused;
 use crate::store::entity::event;
-use crate::store::{Head, commit, events, people};
+use crate::store::{commit, events, people};
 
 /// An event as it is shown.
 #[derive(Debug)]
@@ -92,9 +91,7 @@ pub async fn list(
 
 async fn note_reading(app: &App, who: &SignedIn, user_id: Uuid) -> Result<(), Error> {
     let transaction = app.database.begin().await?;
-    let mut head = Head::lock(&transaction, who.organisation_id())
-        .await?
-        .ok_or(StoreError::Corrupt("a user without an organisation"))?;
+    let mut head = who.lock_log(&transaction).await?;
     head.append(
         &transaction,
         vec![app.event(&who.origin, LOG_READ, user_id)],

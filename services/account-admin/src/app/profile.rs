@@ -10,7 +10,7 @@ use crate::domain::permission::PermissionSet;
 use crate::domain::profile::{ProfileFields, Typed, check};
 use crate::domain::refused::Refused;
 use crate::store::entity::{plan, user};
-use crate::store::{Head, commit, organisations, people, seats};
+use crate::store::{commit, organisations, people, seats};
 
 /// What My account shows.
 #[derive(Debug)]
@@ -58,9 +58,7 @@ pub async fn update(
     let fields = validate(&who, typed)?;
     let (organisation_id, user_id) = (who.organisation_id(), who.user.id);
     let transaction = app.database.begin().await?;
-    let mut head = Head::lock(&transaction, organisation_id)
-        .await?
-        .ok_or(StoreError::Corrupt("a user without an organisation"))?;
+    let mut head = who.lock_log(&transaction).await?;
     let stored = people::find(&transaction, organisation_id, user_id)
         .await?
         .ok_or(Refused::SessionExpired)?;

@@ -2,6 +2,7 @@
 
 use sallyport_chassis::{Caller, Refusal};
 use sallyport_proto::identity::v1::SessionStage;
+use sallyport_sql::StoreError;
 use uuid::Uuid;
 
 use super::{App, Entry, Error, Origin};
@@ -134,6 +135,13 @@ impl SignedIn {
             return Err(Refused::StepUpRequired);
         }
         Ok(())
+    }
+
+    /// The head of his organisation's log, and with it the organisation, held until the transaction ends.
+    pub async fn lock_log(&self, transaction: &Transaction) -> Result<Head, StoreError> {
+        Head::lock(transaction, self.organisation_id())
+            .await?
+            .ok_or(StoreError::Corrupt("a user without an organisation"))
     }
 
     /// The same once more under the lock of the organisation, and what he holds at that instant: a

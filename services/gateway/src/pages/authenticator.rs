@@ -7,13 +7,13 @@ use axum::extract::{Query, State};
 use axum::response::Response;
 use sallyport_proto::identity::v1::{Session, UseAuthenticatorCodeRequest};
 
-use super::code::{self, factors, lost_path};
+use super::code::{self, factors};
 use super::frame::{self, Errors, Field, Frame};
+use super::other_ways::OtherWays;
 use super::{Told, awaiting, redirect, words_of};
 use crate::App;
 use crate::guard::Form;
 use crate::problem::Problem;
-use crate::session::with_query;
 use crate::visitor::Visitor;
 
 #[derive(Template)]
@@ -24,13 +24,7 @@ struct AuthenticatorPage {
     sign_in: bool,
     next: String,
     go: String,
-    /// Empty where no code can be sent.
-    sms_path: String,
-    /// Empty where there is no passkey.
-    passkey_path: String,
-    recovery_path: String,
-    /// Empty where there is no phone to report.
-    lost_path: String,
+    ways: OtherWays,
 }
 
 /// The form.
@@ -65,8 +59,6 @@ async fn show(
         f.alert = told.why(w);
         f.notice = (told.done == "lost").then(|| w.lost_done().to_owned());
     }
-    let pairs = [("next", told.next()), ("go", told.go.as_str())];
-    let has_number = !factors.number_ending.is_empty();
     let template = AuthenticatorPage {
         code: Field::text("code", w.authenticator_code())
             .hint(w.code_hint())
@@ -79,18 +71,7 @@ async fn show(
         sign_in,
         next: told.next().to_owned(),
         go: told.go.clone(),
-        sms_path: if has_number {
-            with_query("/code", &[pairs[0], pairs[1], ("by", "sms")])
-        } else {
-            String::new()
-        },
-        passkey_path: if factors.passkey {
-            with_query("/passkey", &pairs)
-        } else {
-            String::new()
-        },
-        recovery_path: with_query("/recovery", &pairs),
-        lost_path: lost_path(told, sign_in && has_number),
+        ways: OtherWays::beside("/authenticator", w, told, &factors, sign_in),
         f,
     };
     let shown = frame::show(frame::status(errors), &template);

@@ -21,6 +21,7 @@ mod licences;
 mod link;
 mod lost;
 mod number;
+mod other_ways;
 mod passkey;
 mod passkeys;
 mod password;

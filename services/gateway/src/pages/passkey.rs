@@ -8,8 +8,9 @@ use axum::extract::{Query, State};
 use axum::response::Response;
 use sallyport_proto::identity::v1::{BeginPasskeyUseRequest, Session, UsePasskeyRequest};
 
-use super::code::{self, factors, lost_path};
+use super::code::{self, factors};
 use super::frame::{self, Errors, Frame};
+use super::other_ways::OtherWays;
 use super::{Told, awaiting, redirect, words_of};
 use crate::App;
 use crate::guard::Form;
@@ -27,13 +28,7 @@ struct PasskeyPage {
     sign_in: bool,
     next: String,
     go: String,
-    /// Empty where no app is set up.
-    authenticator_path: String,
-    /// Empty where no code can be sent.
-    sms_path: String,
-    recovery_path: String,
-    /// Empty where there is no phone to report.
-    lost_path: String,
+    ways: OtherWays,
 }
 
 /// The form.
@@ -86,26 +81,13 @@ async fn show(
         f.alert = told.why(w);
         f.notice = (told.done == "lost").then(|| w.lost_done().to_owned());
     }
-    let pairs = [("next", told.next()), ("go", told.go.as_str())];
-    let has_number = !factors.number_ending.is_empty();
     let template = PasskeyPage {
         options: begun.options,
         ceremony: begun.ceremony_id,
         sign_in,
         next: told.next().to_owned(),
         go: told.go.clone(),
-        authenticator_path: if factors.authenticator {
-            with_query("/authenticator", &pairs)
-        } else {
-            String::new()
-        },
-        sms_path: if has_number {
-            with_query("/code", &[pairs[0], pairs[1], ("by", "sms")])
-        } else {
-            String::new()
-        },
-        recovery_path: with_query("/recovery", &pairs),
-        lost_path: lost_path(told, sign_in && has_number),
+        ways: OtherWays::beside("/passkey", w, told, &factors, sign_in),
         f,
     };
     let shown = frame::show(frame::status(errors), &template);

@@ -11,6 +11,7 @@ on_both_databases!(
     a_session_ends_an_hour_after_its_last_use,
     a_session_ends_a_day_after_it_began_whatever_its_use,
     sessions_are_listed_and_ended,
+    what_ends_in_one_process_ends_in_another_within_a_second,
     ending_other_sessions_needs_the_password_fresh,
     whoever_may_not_sign_in_has_no_session_at_once,
     permissions_change_in_open_sessions,
@@ -58,6 +59,23 @@ async fn a_session_ends_a_day_after_it_began_whatever_its_use(world: World) {
     session.who().await.unwrap();
     world.advance(1);
     assert_eq!(reason(session.who().await), "session.expired");
+    world.end().await;
+}
+
+async fn what_ends_in_one_process_ends_in_another_within_a_second(world: World) {
+    let other = world.beside();
+    let user = world.user("ada").await;
+    let session = world.sign_in(&user).await;
+    let there = other.session(&session.token);
+    there.who().await.unwrap();
+    session.who().await.unwrap();
+    session.sign_out().await.unwrap();
+    assert_eq!(reason(session.who().await), "session.expired");
+    // What is done in the session is looked up each time.
+    assert_eq!(reason(there.list().await), "session.expired");
+    world.advance(1);
+    assert_eq!(reason(there.who().await), "session.expired");
+    other.end().await;
     world.end().await;
 }
 

@@ -4,9 +4,9 @@ use sallyport_chassis::keyring::{new_token, token_hash};
 use sallyport_chassis::{Caller, Secret, clock};
 use sallyport_sql::{StoreError, Transaction, commit};
 
-use super::open_to_attempts;
 use super::refusal::CodeRefusal;
 use super::verify::Verified;
+use super::{open_to_attempts, otp, superseded};
 use crate::app::App;
 use crate::app::events::{self, EventDraft};
 use crate::app::notices;
@@ -22,6 +22,15 @@ use crate::store::{
     authenticators, browsers, factors, passkeys, pending_enrolments, second_steps, used_challenges,
     users,
 };
+
+/// What a right answer gave that was for no number.
+#[derive(Debug)]
+pub struct Passed {
+    /// Replaces the token that the call came with.
+    pub session_token: Secret,
+    /// Where the browser is to be remembered.
+    pub browser_token: Option<Secret>,
+}
 
 /// An attempt that has been counted.
 pub(super) struct Settlement<'a> {
@@ -122,11 +131,51 @@ pub(super) async fn settle_right(
     })
 }
 
-/// The count and what it led to are gone, and the success stands in the log.
-pub(super) async fn succeed(
-    tx: &Transaction,
+/// Ends a right answer of a factor that no SMS was sent for, whose use the transaction has noted: the
+/// count is cleared, and the session is through. An SMS that was under way is waited for no more.
+pub(super) async fn pass(
+    tx: Transaction,
     settlement: &Settlement<'_>,
-) -> Result<(), StoreError> {
+    remember_browser: bool,
+) -> Result<Passed, CodeRefusal> {
+    let Settlement {
+        app,
+        caller,
+        context,
+        ..
+    } = *settlement;
+    let now_ms = app.clock.now_ms();
+    succeed(&tx, settlement).await?;
+    let challenge = superseded(context)?;
+    if let Some(challenge) = &challenge {
+        challenges::clear(&tx, challenge).await?;
+    }
+    let browser_token = if remember_browser && settlement.purpose == Purpose::SignIn {
+        Some(remember(&tx, settlement).await?)
+    } else {
+        None
+    };
+    let renewal = Renewal {
+        stage: Some(Stage::SignedIn),
+        second_factor_at: Some(now_ms),
+        authenticator_at: Some(now_ms),
+        assurance: Some(2),
+        ..Renewal::default()
+    };
+    let session_token = session::renew(&tx, app, context, renewal).await?;
+    commit(tx).await?;
+    app.outbox_wake.notify_one();
+    if let Some(challenge) = challenge {
+        otp::cancel(app, caller, &challenge).await;
+    }
+    Ok(Passed {
+        session_token,
+        browser_token,
+    })
+}
+
+/// The count and what it led to are gone, and the success stands in the log.
+async fn succeed(tx: &Transaction, settlement: &Settlement<'_>) -> Result<(), StoreError> {
     let user = &settlement.context.user;
     second_steps::clear(tx, user.id).await?;
     if settlement.count >= DISABLED_AT {
@@ -139,10 +188,7 @@ pub(super) async fn succeed(
 }
 
 /// Remembers the caller's browser; its token.
-pub(super) async fn remember(
-    tx: &Transaction,
-    settlement: &Settlement<'_>,
-) -> Result<Secret, StoreError> {
+async fn remember(tx: &Transaction, settlement: &Settlement<'_>) -> Result<Secret, StoreError> {
     let Settlement {
         app,
         caller,

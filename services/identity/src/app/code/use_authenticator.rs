@@ -1,34 +1,24 @@
 //! A code of the authenticator app instead of the SMS code. An attempt as any other: the user's count,
 //! which both share, is taken first; what otp-api does for a code by SMS is done here.
 
-use sallyport_chassis::{Caller, Secret};
-use sallyport_sql::commit;
+use sallyport_chassis::Caller;
 use uuid::Uuid;
 
 use super::refusal::CodeRefusal;
-use super::settle::{Settlement, remember, settle_wrong, succeed};
+use super::settle::{Passed, Settlement, pass, settle_wrong};
 use super::verify::{count, reserve};
-use super::{detached, note_closed, otp, superseded};
+use super::{detached, note_closed};
 use crate::app::App;
-use crate::app::session::{self, Renewal, SessionContext, authenticate};
+use crate::app::session::{SessionContext, authenticate};
 use crate::app::two_factor::authenticator;
 use crate::domain::code_input::CodeInput;
 use crate::domain::totp::Seed;
-use crate::store::challenges::{self, Purpose};
+use crate::store::challenges::Purpose;
 use crate::store::sessions::Stage;
 use crate::store::{authenticators, second_steps};
 
 /// The word for these codes in events.
 const METHOD: &str = "authenticator";
-
-/// What a right code gave.
-#[derive(Debug)]
-pub struct Passed {
-    /// Replaces the token that the call came with.
-    pub session_token: Secret,
-    /// Where the browser is to be remembered.
-    pub browser_token: Option<Secret>,
-}
 
 /// Gives a code of the user's app, at sign-in or as a step-up.
 #[tracing::instrument(skip_all)]
@@ -129,14 +119,8 @@ async fn settle_right(
     right: &Right,
     remember_browser: bool,
 ) -> Result<Passed, CodeRefusal> {
-    let Settlement {
-        app,
-        caller,
-        context,
-        ..
-    } = *settlement;
+    let Settlement { app, context, .. } = *settlement;
     let user_id = context.user.id;
-    let now_ms = app.clock.now_ms();
     let tx = app.database.begin().await?;
     second_steps::lock(&tx, user_id)
         .await?
@@ -146,31 +130,5 @@ async fn settle_right(
     if !authenticators::take_step(&tx, right.row_id, right.step, sealed, &key).await? {
         return Err(CodeRefusal::AuthenticatorUsed);
     }
-    succeed(&tx, settlement).await?;
-    let challenge = superseded(context)?;
-    if let Some(challenge) = &challenge {
-        challenges::clear(&tx, challenge).await?;
-    }
-    let browser_token = if remember_browser && settlement.purpose == Purpose::SignIn {
-        Some(remember(&tx, settlement).await?)
-    } else {
-        None
-    };
-    let renewal = Renewal {
-        stage: Some(Stage::SignedIn),
-        second_factor_at: Some(now_ms),
-        authenticator_at: Some(now_ms),
-        assurance: Some(2),
-        ..Renewal::default()
-    };
-    let session_token = session::renew(&tx, app, context, renewal).await?;
-    commit(tx).await?;
-    app.outbox_wake.notify_one();
-    if let Some(challenge) = challenge {
-        otp::cancel(app, caller, &challenge).await;
-    }
-    Ok(Passed {
-        session_token,
-        browser_token,
-    })
+    pass(tx, settlement, remember_browser).await
 }

@@ -5,18 +5,17 @@ use sallyport_chassis::Caller;
 use sallyport_sql::StoreError;
 
 use super::ceremony::{self, Begun, METHOD};
+use super::detached;
 use super::refusal::CodeRefusal;
-use super::settle::{Settlement, reason, remember, succeed};
-use super::use_authenticator::Passed;
+use super::settle::{Passed, Settlement, pass, reason};
 use super::verify::count;
-use super::{detached, otp, superseded};
 use crate::app::App;
 use crate::app::events::{self, EventDraft};
 use crate::app::notices;
 use crate::app::relying_party::{Assertion, Unfit};
-use crate::app::session::{self, Renewal, SessionContext, authenticate};
+use crate::app::session::{SessionContext, authenticate};
 use crate::domain::mail_text::Notice;
-use crate::store::challenges::{self, Purpose};
+use crate::store::challenges::Purpose;
 use crate::store::passkey_ceremonies::Kind;
 use crate::store::passkeys::{self, Use};
 use crate::store::sessions::Stage;
@@ -120,20 +119,14 @@ async fn settle_right(
     used: Use,
     remember_browser: bool,
 ) -> Result<Passed, CodeRefusal> {
-    let Settlement {
-        app,
-        caller,
-        context,
-        ..
-    } = *settlement;
+    let Settlement { app, context, .. } = *settlement;
     let user_id = context.user.id;
-    let now_ms = app.clock.now_ms();
     let tx = app.database.begin().await?;
     second_steps::lock(&tx, user_id)
         .await?
         .filter(|step| step.active)
         .ok_or(CodeRefusal::NotActive)?;
-    if !passkeys::note_use(&tx, passkey.id, used, now_ms).await? {
+    if !passkeys::note_use(&tx, passkey.id, used, app.clock.now_ms()).await? {
         // Taken away just now, or the counter stood still between two answers at once.
         let live = passkeys::live(&tx, user_id).await?;
         return Err(if live.iter().any(|live| live.id == passkey.id) {
@@ -143,33 +136,7 @@ async fn settle_right(
         });
     }
     second_steps::clear_ceremonies(&tx, user_id).await?;
-    succeed(&tx, settlement).await?;
-    let challenge = superseded(context)?;
-    if let Some(challenge) = &challenge {
-        challenges::clear(&tx, challenge).await?;
-    }
-    let browser_token = if remember_browser && settlement.purpose == Purpose::SignIn {
-        Some(remember(&tx, settlement).await?)
-    } else {
-        None
-    };
-    let renewal = Renewal {
-        stage: Some(Stage::SignedIn),
-        second_factor_at: Some(now_ms),
-        authenticator_at: Some(now_ms),
-        assurance: Some(2),
-        ..Renewal::default()
-    };
-    let session_token = session::renew(&tx, app, context, renewal).await?;
-    tx.commit().await.map_err(StoreError::from)?;
-    app.outbox_wake.notify_one();
-    if let Some(challenge) = challenge {
-        otp::cancel(app, caller, &challenge).await;
-    }
-    Ok(Passed {
-        session_token,
-        browser_token,
-    })
+    pass(tx, settlement, remember_browser).await
 }
 
 /// A wrong answer is an entry in the user's log. One whose counter went back was signed by his passkey
